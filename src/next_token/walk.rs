@@ -1,0 +1,147 @@
+//! Drawing tokens of one row without replacement.
+
+use super::{CHUNK, NextToken};
+use crate::vocab::{TokenId, TokenSet};
+use rand::Rng;
+
+/// Tokens of one distribution, some of them taken out. What samplers walk on; a test walks it along
+/// every branch instead of drawing (`tests/common/enumeration.rs`).
+pub trait Walk {
+    /// A token drawn in proportion to its mass among those that remain; `None` where no mass remains.
+    /// It stays in until it is removed.
+    fn draw(&mut self) -> Option<TokenId>;
+
+    /// The token of largest mass among those that remain, the smaller id where masses are equal;
+    /// `None` where no mass remains.
+    fn largest(&self) -> Option<TokenId>;
+
+    /// Takes a token out. Taking it out again changes nothing.
+    fn remove(&mut self, token: TokenId);
+
+    /// The probability of `token` in the whole distribution, whether it remains or not.
+    fn mass(&self, token: TokenId) -> f64;
+
+    /// The probability of all tokens that remain, as a sum over them.
+    fn remaining(&self) -> f64;
+}
+
+/// A [`Walk`] along a [`NextToken`], without randomness of its own: [`RowWalk::with_rng`] adds that.
+#[derive(Clone, Debug)]
+pub struct RowWalk<'a> {
+    row: &'a NextToken,
+    removed: TokenSet,
+    chunk_sums: Vec<f64>,
+    chunk_largest: Vec<f64>,
+}
+
+impl<'a> RowWalk<'a> {
+    pub(super) fn new(row: &'a NextToken) -> Self {
+        Self { row, removed: TokenSet::new(row.len()), chunk_sums: row.chunk_sums.clone(), chunk_largest: row.chunk_largest.clone() }
+    }
+
+    /// The same walk, drawing with `rng`: one `u64` a draw.
+    pub fn with_rng<'r>(self, rng: &'r mut dyn Rng) -> impl Walk + use<'a, 'r> {
+        RandomWalk { walk: self, rng }
+    }
+
+    /// The token of largest mass among those that remain.
+    pub fn largest(&self) -> Option<TokenId> {
+        let (chunk, largest) = self
+            .chunk_largest
+            .iter()
+            .enumerate()
+            .fold((0, 0.0), |best, (chunk, largest)| if *largest > best.1 { (chunk, *largest) } else { best });
+        if largest == 0.0 {
+            return None;
+        }
+        self.chunk_tokens(chunk).find(|(_, mass)| *mass == largest).map(|(token, _)| token)
+    }
+
+    /// Takes a token out.
+    pub fn remove(&mut self, token: TokenId) {
+        if !self.removed.insert(token) {
+            return;
+        }
+        let chunk = token.index() / CHUNK;
+        // Summed again over what remains: subtracting would leave rounding noise where nothing is left.
+        let (sum, largest) = self.chunk_tokens(chunk).fold((0.0, 0.0f64), |(sum, largest), (_, mass)| (sum + mass, largest.max(mass)));
+        self.chunk_sums[chunk] = sum;
+        self.chunk_largest[chunk] = largest;
+    }
+
+    /// The token at `position` in [0, 1) of the remaining mass laid end to end by increasing id.
+    pub fn at(&self, position: f64) -> Option<TokenId> {
+        let total: f64 = self.chunk_sums.iter().sum();
+        let mut rest = position * total;
+        let mut last = None;
+        for (chunk, sum) in self.chunk_sums.iter().enumerate() {
+            if *sum == 0.0 {
+                continue;
+            }
+            if rest >= *sum {
+                rest -= sum;
+                last = Some(chunk);
+                continue;
+            }
+            return self.in_chunk(chunk, rest);
+        }
+        // Rounding carried the position past the last chunk with mass: its last token.
+        last.and_then(|chunk| self.in_chunk(chunk, f64::INFINITY))
+    }
+
+    fn in_chunk(&self, chunk: usize, mut rest: f64) -> Option<TokenId> {
+        let mut last = None;
+        for (token, mass) in self.chunk_tokens(chunk).filter(|(_, mass)| *mass > 0.0) {
+            last = Some(token);
+            if rest < mass {
+                break;
+            }
+            rest -= mass;
+        }
+        last
+    }
+
+    /// The tokens of a chunk that remain, with their unnormalised masses.
+    fn chunk_tokens(&self, chunk: usize) -> impl Iterator<Item = (TokenId, f64)> + '_ {
+        let start = chunk * CHUNK;
+        let end = (start + CHUNK).min(self.row.len());
+        self.row.masses[start..end]
+            .iter()
+            .enumerate()
+            .map(move |(at, mass)| (TokenId::new((start + at) as u32), *mass))
+            .filter(|(token, _)| !self.removed.contains(*token))
+    }
+
+    fn remaining(&self) -> f64 {
+        self.chunk_sums.iter().sum::<f64>() / self.row.total
+    }
+}
+
+struct RandomWalk<'a, 'r> {
+    walk: RowWalk<'a>,
+    rng: &'r mut dyn Rng,
+}
+
+impl Walk for RandomWalk<'_, '_> {
+    fn draw(&mut self) -> Option<TokenId> {
+        // 53 random bits: all the doubles of equal spacing in [0, 1).
+        let position = (self.rng.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64);
+        self.walk.at(position)
+    }
+
+    fn largest(&self) -> Option<TokenId> {
+        self.walk.largest()
+    }
+
+    fn remove(&mut self, token: TokenId) {
+        self.walk.remove(token);
+    }
+
+    fn mass(&self, token: TokenId) -> f64 {
+        self.walk.row.prob(token)
+    }
+
+    fn remaining(&self) -> f64 {
+        self.walk.remaining()
+    }
+}

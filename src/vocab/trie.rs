@@ -1,0 +1,122 @@
+//! The text tokens of a vocabulary arranged by prefix, so that one walk asks a constraint about all of
+//! them and leaves a whole subtree at the first byte that the constraint refuses.
+
+use super::{TokenId, Vocabulary};
+
+/// The text tokens of a vocabulary as a trie of bytes, in depth-first order.
+///
+/// Node 0 is the root, the empty prefix. A node's children follow it directly; `skip` leads past its
+/// subtree. Tokens with equal bytes share a node.
+#[derive(Debug)]
+pub struct TokenTrie {
+    nodes: Vec<Node>,
+    /// Token ids ordered by their bytes; node `i` ends those of `tokens[nodes[i].first_token..nodes[i + 1].first_token]`.
+    tokens: Vec<TokenId>,
+}
+
+#[derive(Debug)]
+struct Node {
+    byte: u8,
+    /// The node after this node's subtree.
+    skip: u32,
+    first_token: u32,
+}
+
+impl TokenTrie {
+    /// The trie of all text tokens of `vocabulary`. Sorts them: O(bytes log tokens).
+    pub fn new(vocabulary: &Vocabulary) -> Self {
+        let mut tokens: Vec<TokenId> = vocabulary.tokens().filter(|token| vocabulary.bytes(*token).is_some()).collect();
+        tokens.sort_by_key(|token| vocabulary.bytes(*token));
+        let mut nodes = vec![Node { byte: 0, skip: 0, first_token: 0 }];
+        let mut open: Vec<u32> = vec![0];
+        let mut previous: &[u8] = &[];
+        for (position, token) in tokens.iter().enumerate() {
+            let bytes = vocabulary.bytes(*token).expect("only text tokens were kept");
+            if bytes == previous {
+                continue;
+            }
+            let shared = bytes.iter().zip(previous).take_while(|(a, b)| a == b).count();
+            while open.len() > shared + 1 {
+                let closed = open.pop().expect("the root stays open");
+                nodes[closed as usize].skip = nodes.len() as u32;
+            }
+            for byte in &bytes[shared..] {
+                open.push(nodes.len() as u32);
+                nodes.push(Node { byte: *byte, skip: 0, first_token: position as u32 });
+            }
+            previous = bytes;
+        }
+        for closed in open {
+            nodes[closed as usize].skip = nodes.len() as u32;
+        }
+        nodes.push(Node { byte: 0, skip: 0, first_token: tokens.len() as u32 });
+        Self { nodes, tokens }
+    }
+
+    /// Visits the prefixes of all tokens, parents first.
+    ///
+    /// `enter(state, byte)` gives the state after one more byte, or `None` where no token may go that way:
+    /// the subtree is then left out. `found` is called for each token whose last byte was entered.
+    pub fn walk<S>(&self, start: S, mut enter: impl FnMut(&S, u8) -> Option<S>, mut found: impl FnMut(TokenId)) {
+        // States of the open nodes, each with the end of its subtree.
+        let mut path = vec![(start, self.end())];
+        let mut at = 1;
+        while at < self.end() {
+            while path.last().is_some_and(|(_, skip)| *skip <= at) {
+                path.pop();
+            }
+            let node = &self.nodes[at];
+            let (state, _) = path.last().expect("the root's subtree is the whole trie");
+            match enter(state, node.byte) {
+                Some(state) => {
+                    for token in &self.tokens[node.first_token as usize..self.own_tokens_end(at)] {
+                        found(*token);
+                    }
+                    path.push((state, node.skip as usize));
+                    at += 1;
+                }
+                None => at = node.skip as usize,
+            }
+        }
+    }
+
+    fn end(&self) -> usize {
+        self.nodes.len() - 1
+    }
+
+    /// Where the tokens that end exactly at this node end. A node made for the bytes of a longer token
+    /// has the same `first_token` as its first child and so no tokens of its own.
+    fn own_tokens_end(&self, node: usize) -> usize {
+        self.nodes[node + 1].first_token as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Token;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn vocabulary(texts: &[Vec<u8>]) -> Vocabulary {
+        Vocabulary::new(texts.iter().cloned().map(Token::Text).chain([Token::End, Token::Control])).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_walk_finds_exactly_the_tokens_made_of_entered_bytes(
+            texts in prop::collection::vec(prop::collection::vec(0u8..4, 1..5), 0..40),
+            allowed in prop::collection::vec(prop::bool::ANY, 16),
+        ) {
+            // A byte may follow another where the table says so: a small automaton that prunes anywhere.
+            let vocabulary = vocabulary(&texts);
+            let mut found = Vec::new();
+            vocabulary.trie().walk(0u8, |state, byte| allowed[(state * 4 + byte) as usize].then_some(byte), |token| found.push(token));
+            found.sort();
+            let expected: Vec<_> = vocabulary.tokens().filter(|token| vocabulary.bytes(*token).is_some_and(|bytes| {
+                let mut state = 0;
+                bytes.iter().all(|byte| { let ok = allowed[(state * 4 + byte) as usize]; state = *byte; ok })
+            })).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

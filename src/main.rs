@@ -1,2 +1,5 @@
-//! stub
+//! The command `tamis`.
+
+mod cli;
+
 fn main() {}

@@ -13,6 +13,7 @@ mod error;
 pub mod table;
 
 pub use error::LmError;
+pub use table::{TableContext, TableLm};
 
 use crate::next_token::NextToken;
 use crate::vocab::{TokenId, Vocabulary};

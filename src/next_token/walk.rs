@@ -3,6 +3,7 @@
 use super::{CHUNK, NextToken};
 use crate::vocab::{TokenId, TokenSet};
 use rand::Rng;
+use smallvec::SmallVec;
 
 /// Tokens of one distribution, some of them taken out. What samplers walk on; a test walks it along
 /// every branch instead of drawing (`tests/common/enumeration.rs`).
@@ -17,6 +18,16 @@ pub trait Walk {
 
     /// Takes a token out. Taking it out again changes nothing.
     fn remove(&mut self, token: TokenId);
+
+    /// Takes several tokens out. Cheaper than one by one where they are many.
+    fn remove_all(&mut self, tokens: &[TokenId]) {
+        for token in tokens {
+            self.remove(*token);
+        }
+    }
+
+    /// Takes out all tokens that are not in `kept`. Linear in the vocabulary.
+    fn retain(&mut self, kept: &TokenSet);
 
     /// The probability of `token` in the whole distribution, whether it remains or not.
     fn mass(&self, token: TokenId) -> f64;
@@ -62,8 +73,38 @@ impl<'a> RowWalk<'a> {
         if !self.removed.insert(token) {
             return;
         }
-        let chunk = token.index() / CHUNK;
-        // Summed again over what remains: subtracting would leave rounding noise where nothing is left.
+        self.sum_again(token.index() / CHUNK);
+    }
+
+    /// Takes several tokens out; each chunk is summed again once.
+    pub fn remove_all(&mut self, tokens: &[TokenId]) {
+        let mut chunks: SmallVec<[usize; 16]> = SmallVec::new();
+        for token in tokens {
+            if self.removed.insert(*token) {
+                chunks.push(token.index() / CHUNK);
+            }
+        }
+        chunks.sort_unstable();
+        chunks.dedup();
+        for chunk in chunks {
+            self.sum_again(chunk);
+        }
+    }
+
+    /// Takes out all tokens that are not in `kept`.
+    pub fn retain(&mut self, kept: &TokenSet) {
+        for token in (0..self.row.len() as u32).map(TokenId::new) {
+            if !kept.contains(token) {
+                self.removed.insert(token);
+            }
+        }
+        for chunk in 0..self.chunk_sums.len() {
+            self.sum_again(chunk);
+        }
+    }
+
+    /// Sums a chunk again over what remains: subtracting would leave rounding noise where nothing is left.
+    fn sum_again(&mut self, chunk: usize) {
         let (sum, largest) = self.chunk_tokens(chunk).fold((0.0, 0.0f64), |(sum, largest), (_, mass)| (sum + mass, largest.max(mass)));
         self.chunk_sums[chunk] = sum;
         self.chunk_largest[chunk] = largest;
@@ -135,6 +176,14 @@ impl Walk for RandomWalk<'_, '_> {
 
     fn remove(&mut self, token: TokenId) {
         self.walk.remove(token);
+    }
+
+    fn remove_all(&mut self, tokens: &[TokenId]) {
+        self.walk.remove_all(tokens);
+    }
+
+    fn retain(&mut self, kept: &TokenSet) {
+        self.walk.retain(kept);
     }
 
     fn mass(&self, token: TokenId) -> f64 {

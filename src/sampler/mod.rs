@@ -4,32 +4,57 @@
 //! of p(x) f(x) over x in A, for every f. Then w estimates the constraint mass Z = p(A) without bias,
 //! and products of such weights are importance weights for the model given the constraint. Everything
 //! here keeps that law, for every option; `tests/sampler_laws.rs` proves it by walking along every
-//! random choice on small rows. The one exception says so in its name.
+//! random choice on small rows. The one exception, [`Improper`], says so in its name.
 //!
 //! Samplers know a row ([`crate::next_token`]) and an oracle of labels ([`Labels`]), never the model.
+//! `awrs.rs` is the default, `masked.rs` and `direct.rs` are what it is measured against, and
+//! `label_cache.rs` is where labels come from in a run.
 
-use crate::next_token::NextToken;
+mod awrs;
+mod direct;
+mod improper;
+mod label_cache;
+mod masked;
+
+pub use awrs::Awrs;
+pub use direct::Direct;
+pub use improper::Improper;
+pub use label_cache::{ConstraintLabels, LabelCache};
+pub use masked::Masked;
+
+use crate::next_token::{NextToken, Walk};
 use crate::vocab::{TokenId, TokenSet};
 use rand::Rng;
 
 /// Which tokens are allowed next, asked one at a time.
 ///
-/// Known labels are free: an implementation remembers what was asked before (see `LabelCache`).
+/// Known labels are free: an implementation remembers what was asked before (see [`LabelCache`]).
 pub trait Labels {
     /// Whether `token` is allowed. Asks the constraint only where the label is not known yet.
     fn check(&mut self, token: TokenId) -> bool;
 
-    /// The label of `token` if it is known without asking.
-    fn known(&self, token: TokenId) -> Option<bool>;
-
-    /// Tokens known to be allowed, known to be refused.
-    fn known_sets(&self) -> (&TokenSet, &TokenSet);
+    /// The labels that are known without asking.
+    fn known(&self) -> Known<'_>;
 
     /// All allowed tokens, end tokens included, if the constraint can tell. Afterwards every label is known.
     fn mask(&mut self) -> Option<&TokenSet>;
 
     /// How often the constraint was asked about a single token since these labels were made.
     fn checks(&self) -> u32;
+}
+
+/// The labels that are known without asking.
+#[derive(Clone, Copy, Debug)]
+pub enum Known<'a> {
+    /// Those of some tokens, each listed once.
+    Some {
+        /// Tokens known to be allowed.
+        allowed: &'a [TokenId],
+        /// Tokens known to be refused.
+        refused: &'a [TokenId],
+    },
+    /// All of them: these tokens are allowed, all others refused.
+    All(&'a TokenSet),
 }
 
 /// A token drawn under a constraint, or the news that there is none.
@@ -49,7 +74,18 @@ pub enum Draw {
     Dead(DrawRecord),
 }
 
+impl Draw {
+    /// What was learnt on the way, token or none.
+    pub fn record(&self) -> &DrawRecord {
+        match self {
+            Self::Token { record, .. } | Self::Dead(record) => record,
+        }
+    }
+}
+
 /// What a draw learnt about the constraint mass.
+///
+/// The bounds are certain up to rounding of `f64` sums, and neither is above 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DrawRecord {
     /// The estimate of the constraint mass Z that was used as weight, in nats.
@@ -64,12 +100,52 @@ pub struct DrawRecord {
     pub rejects: u32,
     /// Whether the exact mask was used.
     pub masked: bool,
-    /// Whether the token was the only one allowed, as far as is known for certain.
+    /// Whether it is certain that no other token of positive probability was allowed.
     pub forced: bool,
 }
 
 /// Draws one token from a row under a constraint.
 pub trait TokenSampler: Send + Sync {
-    /// A properly weighted draw (see the head of this module).
-    fn draw(&self, row: &NextToken, labels: &mut dyn Labels, rng: &mut dyn Rng) -> Draw;
+    /// A properly weighted draw (see the head of this module) along a walk that nothing was taken out
+    /// of yet. All randomness comes from the walk, so that a test can go along every branch.
+    fn draw_along(&self, walk: &mut dyn Walk, labels: &mut dyn Labels) -> Draw;
+
+    /// A properly weighted draw from `row`.
+    fn draw(&self, row: &NextToken, labels: &mut dyn Labels, rng: &mut dyn Rng) -> Draw {
+        self.draw_along(&mut row.walk().with_rng(rng), labels)
+    }
+}
+
+/// The books of a draw: masses seen allowed and not yet seen, as probabilities.
+#[derive(Clone, Copy, Debug)]
+struct Books {
+    allowed: f64,
+    /// How many tokens of positive probability the allowed mass is made of.
+    allowed_tokens: usize,
+    unseen: f64,
+    rejects: u32,
+    masked: bool,
+}
+
+impl Books {
+    fn record(&self, estimate: f64, checks: u32) -> DrawRecord {
+        // Sums of probabilities may pass 1 by rounding.
+        let log = |mass: f64| mass.ln().min(0.0);
+        DrawRecord {
+            log_z: log(estimate),
+            log_z_low: log(self.allowed),
+            log_z_high: log(self.allowed + self.unseen),
+            checks,
+            rejects: self.rejects,
+            masked: self.masked,
+            forced: self.allowed_tokens == 1 && self.unseen == 0.0,
+        }
+    }
+
+    fn see_allowed(&mut self, mass: f64) {
+        if mass > 0.0 {
+            self.allowed += mass;
+            self.allowed_tokens += 1;
+        }
+    }
 }

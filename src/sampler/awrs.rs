@@ -1,0 +1,187 @@
+//! Adaptive weighted rejection sampling with the adaptive-peek estimator.
+//!
+//! Adaptive rejection sampling (Lipkin et al. 2025, arXiv 2504.05410) draws tokens from the model
+//! *without replacement* until one is allowed. That token X is distributed as the model's distribution
+//! cut down to the allowed tokens, and, given the tokens refused before it, it says nothing about Z. So
+//! any unbiased estimate of Z that is made after X, from a plan that does not look ahead, is a proper
+//! weight. The paper estimates Z by a second run of rejections; we peek instead:
+//!
+//! 1. X and all tokens known to be allowed make up the mass A seen allowed; U is the mass not yet seen.
+//! 2. While U is above `eps` and peeks are left, the likeliest unseen token is asked about.
+//! 3. One last token Y is drawn from the unseen in proportion to its mass; Z is estimated as A + U where
+//!    Y is allowed and as A where it is not. Its mean over Y is Z exactly.
+//!
+//! The error is at most U, the variance at most U²/4, and [A, A + U] certainly contains Z. `eps = 1` is
+//! the recursive estimator of genlm-control (no peeks before the last), `eps = 0` with peeks without
+//! end is exact masking.
+//!
+//! Two sound shortcuts. Labels known from other particles and steps at the same constraint state count
+//! as seen: refused ones are never proposed, allowed ones are part of A. And after `max_rejects`
+//! refusals the whole mask is computed, and X drawn from it, which is proper because the decision looks
+//! only at tokens already drawn. (Switching to the mask would *not* be proper for the geometric
+//! estimator, whose weight at a refusal is not an estimate of Z.)
+
+use super::masked::exact;
+use super::{Books, Draw, Known, Labels, TokenSampler};
+use crate::next_token::Walk;
+use crate::vocab::TokenId;
+
+/// Adaptive weighted rejection sampling with the adaptive-peek estimator; see the head of `awrs.rs`.
+///
+/// ```
+/// use tamis::sampler::Awrs;
+/// let precise = Awrs::new().eps(0.001).max_peeks(64);
+/// let cheapest = Awrs::new().eps(1.0).without_mask();
+/// assert_ne!(precise, cheapest);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Awrs {
+    eps: f64,
+    max_peeks: u32,
+    max_rejects: u32,
+    mask_fallback: bool,
+}
+
+impl Default for Awrs {
+    /// `eps` 0.01: the weight's standard deviation is then at most half a per cent, far below what the
+    /// model's own uncertainty puts on the particles. 16 peeks: rows of language models fall off so fast
+    /// that the likeliest 16 tokens nearly always hold all but `eps`; where they do not (flat rows), more
+    /// peeks of that size would not help. 16 rejects: refusals in such number mean that Z is small, where
+    /// a mask soon costs less than going on, and is exact.
+    fn default() -> Self {
+        Self { eps: 0.01, max_peeks: 16, max_rejects: 16, mask_fallback: true }
+    }
+}
+
+impl Awrs {
+    /// The default: `eps` 0.01, 16 peeks, the mask after 16 rejects.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks about every token: exact, for labels that have no mask.
+    pub(super) fn exhaustive() -> Self {
+        Self { eps: 0.0, max_peeks: u32::MAX, max_rejects: u32::MAX, mask_fallback: false }
+    }
+
+    /// Stop peeking when no more than this probability is unseen. 0 peeks on to the last token, 1 never
+    /// peeks before the last. Values outside [0, 1] (and NaN) mean the nearest of them (1).
+    #[must_use]
+    pub fn eps(mut self, eps: f64) -> Self {
+        self.eps = if eps.is_nan() { 1.0 } else { eps.clamp(0.0, 1.0) };
+        self
+    }
+
+    /// The most peeks before the last, random one.
+    #[must_use]
+    pub fn max_peeks(mut self, peeks: u32) -> Self {
+        self.max_peeks = peeks;
+        self
+    }
+
+    /// After this many refusals the whole mask is computed, where labels have one. 0 is exact masking.
+    #[must_use]
+    pub fn max_rejects(mut self, rejects: u32) -> Self {
+        self.max_rejects = rejects;
+        self
+    }
+
+    /// Never compute a mask: go on drawing until a token is allowed or none is left.
+    #[must_use]
+    pub fn without_mask(mut self) -> Self {
+        self.mask_fallback = false;
+        self
+    }
+}
+
+impl TokenSampler for Awrs {
+    fn draw_along(&self, walk: &mut dyn Walk, labels: &mut dyn Labels) -> Draw {
+        let mut books = Books { allowed: 0.0, allowed_tokens: 0, unseen: 0.0, rejects: 0, masked: false };
+        let budget = if self.mask_fallback { self.max_rejects } else { u32::MAX };
+        let token = match first_accepted(walk, labels, budget, &mut books.rejects) {
+            First::Accepted(token) => token,
+            First::AllKnown => return exact(walk, labels.checks(), books.rejects),
+            First::Exhausted => return Draw::Dead(books.record(0.0, labels.checks())),
+        };
+        let mass = walk.mass(token);
+        walk.remove(token);
+        books.see_allowed(mass);
+        if let Known::Some { allowed, .. } = labels.known() {
+            for known in allowed.iter().filter(|known| **known != token) {
+                books.see_allowed(walk.mass(*known));
+            }
+            walk.remove_all(allowed);
+        }
+        books.unseen = walk.remaining();
+        self.peek(walk, labels, &mut books);
+        let mut estimate = books.allowed;
+        if let Some(last) = walk.draw() {
+            let mass = walk.mass(last);
+            walk.remove(last);
+            if labels.check(last) {
+                estimate += books.unseen;
+                books.see_allowed(mass);
+            }
+            books.unseen = walk.remaining();
+        }
+        let record = books.record(estimate, labels.checks());
+        Draw::Token { token, log_weight: record.log_z, record }
+    }
+}
+
+impl Awrs {
+    /// Asks about the likeliest unseen tokens. When to stop depends on the row and on labels seen so far,
+    /// never on a label still to come: that is what keeps the weight proper.
+    fn peek(&self, walk: &mut dyn Walk, labels: &mut dyn Labels, books: &mut Books) {
+        for _ in 0..self.max_peeks {
+            if books.unseen <= self.eps {
+                return;
+            }
+            let Some(token) = walk.largest() else { return };
+            let mass = walk.mass(token);
+            walk.remove(token);
+            if labels.check(token) {
+                books.see_allowed(mass);
+            }
+            books.unseen = walk.remaining();
+        }
+    }
+}
+
+/// How the search for the first allowed token ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum First {
+    /// At this token; it is still on the walk, the refused ones are not.
+    Accepted(TokenId),
+    /// At the mask: only allowed tokens were left on the walk.
+    AllKnown,
+    /// At the end: every token of positive probability is refused.
+    Exhausted,
+}
+
+/// Draws without replacement until a token is allowed. After `budget` refusals the mask is asked for; if
+/// there is none, the search goes on without.
+pub(super) fn first_accepted(walk: &mut dyn Walk, labels: &mut dyn Labels, budget: u32, rejects: &mut u32) -> First {
+    match labels.known() {
+        Known::All(mask) => {
+            walk.retain(mask);
+            return First::AllKnown;
+        }
+        Known::Some { refused, .. } => walk.remove_all(refused),
+    }
+    loop {
+        if *rejects == budget
+            && let Some(mask) = labels.mask()
+        {
+            walk.retain(mask);
+            return First::AllKnown;
+        }
+        let Some(token) = walk.draw() else { return First::Exhausted };
+        if labels.check(token) {
+            return First::Accepted(token);
+        }
+        walk.remove(token);
+        *rejects += 1;
+    }
+}

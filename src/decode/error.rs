@@ -2,6 +2,7 @@
 
 use crate::constraint::ConstraintError;
 use crate::lm::LmError;
+use crate::smc::SmcError;
 use std::fmt;
 
 /// Why a run could not be made or went no further. That all particles died is a result, not an error.
@@ -41,6 +42,12 @@ impl DecodeError {
             Kind::Constraint(error) => Some(error),
             _ => None,
         }
+    }
+}
+
+impl From<SmcError> for DecodeError {
+    fn from(error: SmcError) -> Self {
+        Self::options(error.to_string())
     }
 }
 

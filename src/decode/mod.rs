@@ -124,14 +124,8 @@ impl<C: Constraint> ConstrainedDecoding<C> {
     }
 
     fn validate<L: LanguageModel>(&self, model: &L, prompt: &[TokenId]) -> Result<(), DecodeError> {
-        if self.smc.particles == 0 {
-            return Err(DecodeError::options("there must be at least 1 particle, not 0"));
-        }
-        if !(0.0..=1.0).contains(&self.smc.ess_threshold) {
-            return Err(DecodeError::options(format!(
-                "the ESS threshold is a fraction of the particles, between 0 and 1, not {}",
-                self.smc.ess_threshold
-            )));
+        if let Some(problem) = self.smc.problem() {
+            return Err(DecodeError::options(problem));
         }
         if let Some(problem) = self.truncation.problem() {
             return Err(DecodeError::options(problem));

@@ -25,7 +25,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let weighted = estimate(&constraint, Awrs::default())?;
     let masked = estimate(&constraint, Improper::default())?;
     for (text, probability) in &exact {
-        let of = |posterior: &Posterior| posterior.answers.iter().find(|answer| answer.text == *text).map_or(0.0, |answer| answer.probability);
+        let of =
+            |posterior: &Posterior| posterior.answers.iter().find(|answer| answer.text == *text).map_or(0.0, |answer| answer.probability);
         println!("{:<22}{:>8.3}{:>12.3}{:>12.3}", String::from_utf8_lossy(text), probability / evidence, of(&weighted), of(&masked));
     }
     println!("\nevidence (probability of such a text): exact {evidence:.4}, tamis {:.4}", weighted.evidence());

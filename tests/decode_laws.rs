@@ -75,7 +75,11 @@ fn assert_unbiased(name: &str, exact: &BTreeMap<Vec<u8>, f64>, draw: impl Fn(u64
     for (text, (sum, squares)) in sums {
         let (mean, exact) = (sum / SEEDS as f64, exact[&text]);
         let error = ((squares / SEEDS as f64 - mean * mean).max(0.0) / SEEDS as f64).sqrt();
-        assert!((mean - exact).abs() <= 4.5 * error + 1e-12, "{name}: {}: {mean} +- {error}, exactly {exact}", String::from_utf8_lossy(&text));
+        assert!(
+            (mean - exact).abs() <= 4.5 * error + 1e-12,
+            "{name}: {}: {mean} +- {error}, exactly {exact}",
+            String::from_utf8_lossy(&text)
+        );
     }
 }
 
@@ -83,7 +87,8 @@ fn assert_unbiased(name: &str, exact: &BTreeMap<Vec<u8>, f64>, draw: impl Fn(u64
 fn evidence_times_posterior_is_unbiased_for_every_sampler_and_threshold() {
     let exact = exact(|row| row);
     for threshold in [0.0, 0.5, 1.0] {
-        let draw = |run: ConstrainedDecoding<Regex>, seed| run.particles(3).ess_threshold(threshold).seed(seed).run(&mut model(), &[]).unwrap();
+        let draw =
+            |run: ConstrainedDecoding<Regex>, seed| run.particles(3).ess_threshold(threshold).seed(seed).run(&mut model(), &[]).unwrap();
         assert_unbiased("awrs", &exact, |seed| draw(run(Awrs::default()), seed));
         assert_unbiased("masked", &exact, |seed| draw(run(Masked::default()), seed));
         assert_unbiased("direct", &exact, |seed| draw(run(Direct::default()), seed));

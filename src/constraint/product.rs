@@ -73,7 +73,13 @@ impl Constraint for Product {
     fn mask(&self, state: &Self::State, trie: &TokenTrie, out: &mut TokenSet) {
         let Some((first, rest)) = self.parts.split_first() else {
             out.clear();
-            return trie.walk((), |(), _| Some(()), |token| drop(out.insert(token)));
+            return trie.walk(
+                (),
+                |(), _| Some(()),
+                |token| {
+                    out.insert(token);
+                },
+            );
         };
         first.mask(&state[0], trie, out);
         let mut other = TokenSet::new(out.vocabulary_size());

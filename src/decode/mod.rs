@@ -53,7 +53,13 @@ impl<C: Constraint> ConstrainedDecoding<C> {
     /// A run under `constraint` with 8 particles, seed 0, at most 256 tokens, adaptive weighted rejection
     /// sampling and the model's distribution as it is.
     pub fn new(constraint: C) -> Self {
-        Self { constraint, sampler: Box::new(Awrs::default()), truncation: Truncation::default(), smc: SmcOptions::default(), max_tokens: 256 }
+        Self {
+            constraint,
+            sampler: Box::new(Awrs::default()),
+            truncation: Truncation::default(),
+            smc: SmcOptions::default(),
+            max_tokens: 256,
+        }
     }
 
     /// The number of particles; 1 is plain constrained sampling.
@@ -113,7 +119,12 @@ impl<C: Constraint> ConstrainedDecoding<C> {
     ///
     /// # Errors
     /// As [`ConstrainedDecoding::run`].
-    pub fn run_watched<L: LanguageModel>(&self, model: &mut L, prompt: &[TokenId], watch: impl FnMut(&StepRecord)) -> Result<Posterior, DecodeError> {
+    pub fn run_watched<L: LanguageModel>(
+        &self,
+        model: &mut L,
+        prompt: &[TokenId],
+        watch: impl FnMut(&StepRecord),
+    ) -> Result<Posterior, DecodeError> {
         self.validate(model, prompt)?;
         let mut system = step::Decoder::new(self, model, prompt);
         let run = smc::run(&self.smc, &mut system, watch)?;

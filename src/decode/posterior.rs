@@ -83,7 +83,11 @@ impl Posterior {
 fn answers(particles: &[ParticleRecord]) -> Vec<Answer> {
     let mut by_text: HashMap<Vec<u8>, Answer> = HashMap::new();
     for (index, particle) in particles.iter().enumerate().filter(|(_, particle)| particle.weight > 0.0) {
-        let answer = by_text.entry(particle.text()).or_insert_with_key(|text| Answer { text: text.clone(), probability: 0.0, particles: Vec::new() });
+        let answer = by_text.entry(particle.text()).or_insert_with_key(|text| Answer {
+            text: text.clone(),
+            probability: 0.0,
+            particles: Vec::new(),
+        });
         answer.probability += particle.weight;
         answer.particles.push(index);
     }

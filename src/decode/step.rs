@@ -5,7 +5,7 @@ use super::{ConstrainedDecoding, DecodeError, Posterior};
 use crate::constraint::Constraint;
 use crate::lm::LanguageModel;
 use crate::next_token::NextToken;
-use crate::sampler::{Draw, LabelCache, Labels};
+use crate::sampler::{Draw, LabelCache};
 use crate::smc::{ParticleSystem, Stream};
 use crate::vocab::TokenId;
 use std::collections::{HashMap, VecDeque};
@@ -126,7 +126,6 @@ impl<'a, C: Constraint, L: LanguageModel> Decoder<'a, C, L> {
         let out_of_tokens = particle.tokens == self.run.max_tokens;
         let mut labels = self.labels.labels(&self.run.constraint, vocabulary, &particle.state, out_of_tokens);
         let drawn = self.run.sampler.draw(particle.position.sampled(), &mut labels, stream);
-        drop(labels);
         let Draw::Token { token, log_weight, record } = drawn else {
             particle.status = Status::Dead;
             self.bury(particle, out_of_tokens);

@@ -9,8 +9,8 @@ use tamis::next_token::Walk;
 use tamis::sampler::{Awrs, Direct, Draw, Known, Labels, Masked, TokenSampler};
 use tamis::vocab::{TokenId, TokenSet};
 
-/// A row, the allowed tokens, and the golden figures of ../shared/vectors/awrs.json that are ours too:
-/// (variance, expected checks) of `recursive` and of `dr_mask_K2`.
+/// A row, the allowed tokens, and the golden (variance, expected checks) of `recursive` and of `dr_mask_K2`
+/// in shared/vectors/awrs.json.
 struct Case {
     probs: &'static [f64],
     allowed: &'static [u32],
@@ -204,6 +204,30 @@ fn awrs_without_peeks_is_the_recursive_estimator_with_its_golden_variance_and_ch
         assert!((masked.variance - case.mask_after_two.0).abs() < 1e-12, "{}", masked.variance);
         assert!((masked.checks - case.mask_after_two.1).abs() < 1e-12, "{}", masked.checks);
     }
+}
+
+#[test]
+fn every_golden_row_of_an_estimator_of_ours_is_met() {
+    let root = std::env::var("TAMIS_SHARED").unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../shared").into());
+    let Ok(text) = std::fs::read_to_string(format!("{root}/vectors/awrs.json")) else {
+        return println!("skipped: no vectors in {root}");
+    };
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+    let mut met = 0;
+    for row in &rows {
+        let sampler = match row["estimator"].as_str().unwrap() {
+            "recursive" => Awrs::new().eps(1.0).without_mask(),
+            "dr_mask_K2" => Awrs::new().eps(1.0).max_rejects(2),
+            _ => continue,
+        };
+        let probs: Vec<f64> = row["q"].as_array().unwrap().iter().map(|prob| prob.as_f64().unwrap()).collect();
+        let allowed: Vec<u32> = row["accept"].as_array().unwrap().iter().map(|token| token.as_u64().unwrap() as u32).collect();
+        let exact = assert_proper("golden", &sampler, &probs, &allowed, &[], true);
+        assert!((exact.variance - row["Var_w"].as_f64().unwrap()).abs() < 1e-12, "{row}");
+        assert!((exact.checks - row["E_calls"].as_f64().unwrap()).abs() < 1e-12, "{row}");
+        met += 1;
+    }
+    assert_eq!(met, 16, "two estimators on eight rows");
 }
 
 #[test]

@@ -1,0 +1,124 @@
+//! A walk on a row draws what it says: in proportion to what remains, and never what was taken out.
+
+use tamis::next_token::{CHUNK, NextToken, RowWalk, Walk};
+use tamis::smc::Stream;
+use tamis::vocab::{TokenId, TokenSet};
+
+/// A row over three chunks with flat and peaked stretches, tokens of no probability, and an empty chunk.
+fn row() -> NextToken {
+    let log_weights: Vec<f64> = (0..3 * CHUNK + 40)
+        .map(|token| match token {
+            _ if token / CHUNK == 1 => f64::NEG_INFINITY,
+            _ if token % 7 == 3 => f64::NEG_INFINITY,
+            _ => ((token * 2654435761) % 1000) as f64 / 100.0,
+        })
+        .collect();
+    NextToken::from_log_weights(&log_weights).unwrap()
+}
+
+fn id(token: usize) -> TokenId {
+    TokenId::new(token as u32)
+}
+
+/// Checks that `at` is the inverse of the cumulative sum over the tokens that remain.
+fn assert_inverse(walk: &RowWalk<'_>, row: &NextToken, remains: impl Fn(usize) -> bool) {
+    let total: f64 = (0..row.len()).filter(|token| remains(*token)).map(|token| row.prob(id(token))).sum();
+    let mut below = 0.0;
+    for token in (0..row.len()).filter(|token| remains(*token) && row.prob(id(*token)) > 0.0) {
+        let prob = row.prob(id(token)) / total;
+        // Just inside both ends of the token's interval, up to the rounding of the sums.
+        for position in [below + 1e-9 * prob + 1e-14, below + 0.5 * prob, below + prob - 1e-9 * prob - 1e-14] {
+            assert_eq!(walk.at(position), Some(id(token)), "at {position}");
+        }
+        below += prob;
+    }
+    let remaining: Vec<usize> = (0..row.len()).filter(|token| remains(*token) && row.prob(id(*token)) > 0.0).collect();
+    assert_eq!(walk.at(0.0), remaining.first().copied().map(id));
+    assert_eq!(walk.at(1.0 - f64::EPSILON / 2.0), remaining.last().copied().map(id));
+}
+
+#[test]
+fn a_position_finds_the_token_whose_interval_it_is_in() {
+    let row = row();
+    let mut walk = row.walk();
+    assert_inverse(&walk, &row, |_| true);
+    for token in (0..row.len()).filter(|token| token % 3 == 0) {
+        walk.remove(id(token));
+    }
+    assert_inverse(&walk, &row, |token| token % 3 != 0);
+    let rest: Vec<TokenId> = (0..row.len()).filter(|token| token % 3 == 1 && token / CHUNK != 2).map(id).collect();
+    walk.remove_all(&rest);
+    let remains = |token: usize| token % 3 == 2 || (token % 3 == 1 && token / CHUNK == 2);
+    assert_inverse(&walk, &row, remains);
+    let mut kept = TokenSet::new(row.len());
+    for token in (0..row.len()).filter(|token| token % 5 == 0) {
+        kept.insert(id(token));
+    }
+    walk.retain(&kept);
+    assert_inverse(&walk, &row, |token| remains(token) && token % 5 == 0);
+    walk.retain(&TokenSet::new(row.len()));
+    assert_eq!((walk.at(0.5), walk.largest()), (None, None));
+}
+
+#[test]
+fn what_remains_is_a_sum_over_what_remains_however_small() {
+    // One minus what is gone would say 0, or worse, less.
+    let row = NextToken::from_log_weights(&[0.0, 0.0, -50.0, -60.0]).unwrap();
+    let mut stream = Stream::of_particle(0, 0);
+    let mut walk = row.walk().with_rng(&mut stream);
+    walk.remove(id(0));
+    walk.remove(id(1));
+    let expected = row.prob(id(2)) + row.prob(id(3));
+    assert!(expected > 0.0 && (walk.remaining() / expected - 1.0).abs() < 1e-12);
+    walk.remove(id(2));
+    assert_eq!(walk.draw(), Some(id(3)));
+    walk.remove(id(3));
+    assert_eq!((walk.remaining(), walk.draw()), (0.0, None));
+}
+
+#[test]
+fn the_largest_comes_first_and_equal_ones_by_id() {
+    let row = row();
+    let mut walk = row.walk();
+    let mut expected: Vec<usize> = (0..row.len()).filter(|token| row.prob(id(*token)) > 0.0).collect();
+    expected.sort_by(|a, b| row.prob(id(*b)).total_cmp(&row.prob(id(*a))).then(a.cmp(b)));
+    for token in expected {
+        assert_eq!(walk.largest(), Some(id(token)));
+        walk.remove(id(token));
+    }
+    assert_eq!(walk.largest(), None);
+}
+
+#[test]
+fn draws_at_fixed_seeds_pass_a_chi_square_test() {
+    // 5 tokens, 4 degrees of freedom: above 23.5 with probability 1e-4; the seeds are decided.
+    let probs = [0.5, 0.2, 0.15, 0.1, 0.05];
+    let row = NextToken::from_log_weights(&probs.map(f64::ln)).unwrap();
+    let draws = 20_000;
+    // The second draw without replacement: P(second = j) = sum over i != j of p_i p_j / (1 - p_i).
+    let second = |j: usize| (0..5).filter(|i| *i != j).map(|i| probs[i] * probs[j] / (1.0 - probs[i])).sum::<f64>();
+    let mut counts = [[0.0; 5]; 2];
+    let mut stream = Stream::of_particle(42, 0);
+    for _ in 0..draws {
+        let mut walk = row.walk().with_rng(&mut stream);
+        for counts in &mut counts {
+            let token = walk.draw().unwrap();
+            counts[token.index()] += 1.0;
+            walk.remove(token);
+        }
+    }
+    for (counts, expected) in [(counts[0], probs), (counts[1], [0, 1, 2, 3, 4].map(second))] {
+        let statistic: f64 =
+            counts.iter().zip(expected).map(|(count, p): (&f64, f64)| (count - p * draws as f64).powi(2) / (p * draws as f64)).sum();
+        assert!(statistic < 23.5, "{statistic}: {counts:?}");
+    }
+}
+
+#[test]
+fn streams_differ_by_particle_and_by_seed_and_repeat_themselves() {
+    let first = |seed, index| Stream::of_particle(seed, index).uniform();
+    assert_eq!(first(1, 2), first(1, 2));
+    assert!(first(1, 2) != first(1, 3) && first(1, 2) != first(2, 2));
+    // A value written down: changing the streams changes every result that users have kept.
+    assert_eq!(first(0, 0), 0.755531016687046);
+}

@@ -1,1 +1,24 @@
-//! stub
+//! Real models: GGUF files of the llama family, run on the CPU for many particles at once.
+//!
+//! The forward pass is our own, on plain slices of `f32`, because particles need what stock models lack:
+//! a batch of contexts of different lengths that share their histories. [`weights`] maps a file and
+//! checks it against [`config`]; [`context`] holds keys and values in shared pages; [`forward`] is one
+//! pass over a batch, [`attention`] its only part that sees other positions; [`model`] joins them to a
+//! [`LanguageModel`](crate::lm::LanguageModel).
+//!
+//! Every row is computed in one fixed order of operations that depends on its own tokens alone, never on
+//! the batch, on the pages' layout or on the number of threads: that is what makes rows equal to the bit.
+//! To add a family of models, extend [`config`]; candle's own types do not leave this module.
+
+mod attention;
+mod config;
+mod context;
+mod forward;
+mod kernels;
+mod model;
+mod numeric;
+mod weights;
+mod wide;
+
+pub use context::CandleContext;
+pub use model::{CandleLm, CandleOptions};

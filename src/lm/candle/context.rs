@@ -1,0 +1,117 @@
+//! Contexts: immutable token prefixes with their keys and values, shared by reference count.
+//!
+//! Positions come in [`Page`]s of [`PAGE`] positions. A context refers to the full pages of its prefix
+//! and, for the positions of its unfinished page, to one [`Slot`] each. Pages and slots never change once
+//! they are written, so a fork is a clone, siblings cannot see each other's tokens, and no position is
+//! copied per particle; only when sixteen slots have come together are they copied into a page, once.
+//! (Pages that are appended to in place need either unsafe code or a copy of half a page per token.)
+//! Nothing here refers to a parent, so long chains cost nothing to drop.
+
+use super::config::Config;
+use crate::vocab::TokenId;
+use std::fmt;
+use std::sync::Arc;
+
+/// The number of positions of a page.
+pub(super) const PAGE: usize = 16;
+
+/// Sizes of the parts of a page.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PageShape {
+    pub layers: usize,
+    pub key_heads: usize,
+    pub head_size: usize,
+}
+
+impl PageShape {
+    pub(super) fn new(config: &Config) -> Self {
+        Self { layers: config.layers, key_heads: config.key_heads, head_size: config.head_size }
+    }
+
+    /// Numbers of one head in one layer: keys as `[element][position]`, then values as
+    /// `[position][element]`. Keys are transposed so that a query meets sixteen of them at once.
+    pub(super) fn block(self) -> usize {
+        2 * PAGE * self.head_size
+    }
+
+    /// Numbers of one layer: the blocks of its heads.
+    pub(super) fn layer(self) -> usize {
+        self.key_heads * self.block()
+    }
+
+    /// Keys (or values) of one position in one layer.
+    pub(super) fn width(self) -> usize {
+        self.key_heads * self.head_size
+    }
+}
+
+/// Keys and values of sixteen positions in all layers, laid out as [`PageShape`] tells.
+pub(super) struct Page(pub(super) Box<[f32]>);
+
+/// Keys and values of one position: for each layer all keys, then all values.
+pub(super) struct Slot(pub(super) Box<[f32]>);
+
+/// A token prefix in the memory of a [`CandleLm`](super::CandleLm). A clone is a fork.
+#[derive(Clone)]
+pub struct CandleContext(pub(super) Arc<Node>);
+
+pub(super) struct Node {
+    /// The model whose memory this is.
+    pub model: u64,
+    pub pages: Arc<[Arc<Page>]>,
+    /// Positions after the last full page, fewer than [`PAGE`].
+    pub tail: Vec<Arc<Slot>>,
+    /// What the model says of the next token.
+    pub logits: Vec<f32>,
+}
+
+impl CandleContext {
+    /// The number of tokens.
+    pub fn depth(&self) -> usize {
+        self.0.pages.len() * PAGE + self.0.tail.len()
+    }
+}
+
+impl fmt::Debug for CandleContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CandleContext").field("depth", &self.depth()).finish_non_exhaustive()
+    }
+}
+
+/// The newest prompts, so that one which begins like an earlier one is computed from where they part.
+pub(super) struct PrefixCache {
+    /// Newest last.
+    prompts: Vec<(Vec<TokenId>, CandleContext)>,
+    capacity: usize,
+}
+
+impl PrefixCache {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { prompts: Vec::new(), capacity }
+    }
+
+    /// The context of this very prompt.
+    pub(super) fn get(&mut self, prompt: &[TokenId]) -> Option<CandleContext> {
+        let found = self.prompts.iter().position(|(tokens, _)| tokens == prompt)?;
+        let entry = self.prompts.remove(found);
+        let context = entry.1.clone();
+        self.prompts.push(entry);
+        Some(context)
+    }
+
+    /// As many full pages as an earlier prompt shares with this one, the last token left out: its row is
+    /// wanted, and only a pass gives one.
+    pub(super) fn shared_pages(&self, prompt: &[TokenId]) -> Vec<Arc<Page>> {
+        let usable = prompt.len().saturating_sub(1) / PAGE;
+        let shared = |tokens: &[TokenId]| tokens.iter().zip(prompt).take_while(|(a, b)| a == b).count();
+        let candidates = self.prompts.iter().map(|(tokens, context)| ((shared(tokens) / PAGE).min(usable), context));
+        candidates.max_by_key(|(pages, _)| *pages).map_or_else(Vec::new, |(pages, context)| context.0.pages[..pages].to_vec())
+    }
+
+    pub(super) fn insert(&mut self, prompt: &[TokenId], context: CandleContext) {
+        if self.prompts.len() >= self.capacity {
+            self.prompts.remove(0);
+        }
+        self.prompts.push((prompt.to_vec(), context));
+    }
+}

@@ -1,0 +1,293 @@
+//! One pass of the model over a batch of sequences, each with its own history and its own new tokens.
+//!
+//! Decoding is many sequences with one new token each, reading a prompt is one sequence with many; the
+//! pass does not distinguish them. Linear layers see all rows at once, so that each weight is loaded once
+//! for the whole batch; everything else works row by row. Logits are computed only where they are wanted.
+
+use super::attention::{Attention, Row};
+use super::config::{Config, Rope};
+use super::context::{PAGE, Page, PageShape, Slot};
+use super::kernels::Pool;
+use super::numeric;
+use super::weights::{Layer, Weights};
+use crate::vocab::TokenId;
+use std::sync::Arc;
+
+/// A history and the tokens that follow it.
+pub(super) struct Sequence<'a> {
+    pub pages: &'a [Arc<Page>],
+    pub tail: &'a [Arc<Slot>],
+    /// At least one.
+    pub tokens: &'a [TokenId],
+    /// Whether the logits after the last token are wanted.
+    pub wants_logits: bool,
+}
+
+impl Sequence<'_> {
+    /// The position of its first new token.
+    fn start(&self) -> usize {
+        self.pages.len() * PAGE + self.tail.len()
+    }
+
+    /// The pages that are unfinished before the pass and touched by it.
+    fn open_pages(&self) -> usize {
+        (self.tail.len() + self.tokens.len()).div_ceil(PAGE)
+    }
+}
+
+/// What a pass adds to a sequence.
+pub(super) struct Continuation {
+    /// Pages that are full now and were not.
+    pub pages: Vec<Arc<Page>>,
+    /// All positions after the last full page.
+    pub tail: Vec<Arc<Slot>>,
+    /// Empty where they were not wanted.
+    pub logits: Vec<f32>,
+}
+
+/// Runs the model over the sequences' new tokens, which must be in the vocabulary.
+pub(super) fn forward(config: &Config, weights: &Weights, sequences: &[Sequence<'_>], pool: &Pool) -> Vec<Continuation> {
+    let shape = PageShape::new(config);
+    let rows: usize = sequences.iter().map(|sequence| sequence.tokens.len()).sum();
+    let mut pass = Pass::new(config, weights, sequences, rows);
+    let mut growths: Vec<Growth> = sequences.iter().map(|sequence| Growth::new(sequence, shape)).collect();
+    for (index, layer) in weights.layers.iter().enumerate() {
+        pass.project(config, layer, index, pool);
+        pass.open_pages(sequences, shape, index);
+        for (growth, open) in growths.iter_mut().zip(split_open(&pass.open, sequences, shape)) {
+            growth.keep(index, open, shape);
+        }
+        pass.attend(config, sequences, shape, index, pool);
+        pass.mix(config, layer, pool);
+    }
+    let logits = pass.logits(config, weights, sequences, pool);
+    growths.into_iter().zip(logits).map(|(growth, logits)| growth.finish(logits)).collect()
+}
+
+/// The rows of a pass and its intermediate results, all `[row][element]`.
+struct Pass {
+    /// The residual stream.
+    stream: Vec<f32>,
+    normed: Vec<f32>,
+    queries: Vec<f32>,
+    keys: Vec<f32>,
+    values: Vec<f32>,
+    attended: Vec<f32>,
+    addend: Vec<f32>,
+    gate: Vec<f32>,
+    up: Vec<f32>,
+    /// One layer of all sequences' open pages, end to end.
+    open: Vec<f32>,
+    /// Cosines and sines: for each row those of layers that see everything, and of windowed ones.
+    rotations: Vec<[Vec<(f32, f32)>; 2]>,
+}
+
+impl Pass {
+    fn new(config: &Config, weights: &Weights, sequences: &[Sequence<'_>], rows: usize) -> Self {
+        let zeros = |width: usize| vec![0.0; rows * width];
+        let mut stream = zeros(config.width);
+        let mut rotations = Vec::with_capacity(rows);
+        let tokens = sequences.iter().flat_map(|sequence| (sequence.start()..).zip(sequence.tokens));
+        for ((position, token), row) in tokens.zip(stream.chunks_exact_mut(config.width)) {
+            weights.embedding.row(token.index(), row);
+            if config.embedding_scale != 1.0 {
+                row.iter_mut().for_each(|element| *element *= config.embedding_scale);
+            }
+            let factors = weights.rope_factors.as_deref();
+            let local = config.window.as_ref().map_or_else(Vec::new, |window| rotation(&window.rope, None, position));
+            rotations.push([rotation(&config.rope, factors, position), local]);
+        }
+        let open = sequences.iter().map(Sequence::open_pages).sum::<usize>() * PageShape::new(config).layer();
+        Self {
+            stream,
+            normed: zeros(config.width),
+            queries: zeros(config.query_width()),
+            keys: zeros(config.key_width()),
+            values: zeros(config.key_width()),
+            attended: zeros(config.query_width()),
+            addend: zeros(config.width),
+            gate: zeros(config.feed_forward),
+            up: zeros(config.feed_forward),
+            open: vec![0.0; open],
+            rotations,
+        }
+    }
+
+    /// Makes queries, keys and values.
+    fn project(&mut self, config: &Config, layer: &Layer, index: usize, pool: &Pool) {
+        numeric::rms_norm(&self.stream, &layer.attention_norm, config.epsilon, &mut self.normed);
+        layer.query.multiply(&self.normed, &mut self.queries, pool);
+        layer.key.multiply(&self.normed, &mut self.keys, pool);
+        layer.value.multiply(&self.normed, &mut self.values, pool);
+        for (rows, bias) in
+            [(&mut self.queries, &layer.query_bias), (&mut self.keys, &layer.key_bias), (&mut self.values, &layer.value_bias)]
+        {
+            if let Some(bias) = bias {
+                rows.chunks_exact_mut(bias.len()).for_each(|row| numeric::add(row, bias));
+            }
+        }
+        for (heads, norm) in [(&mut self.queries, &layer.query_norm), (&mut self.keys, &layer.key_norm)] {
+            if let Some(norm) = norm {
+                let unnormed = heads.clone();
+                numeric::rms_norm(&unnormed, norm, config.epsilon, heads);
+            }
+        }
+        let local = usize::from(config.window(index).is_some());
+        for (heads, width) in [(&mut self.queries, config.query_width()), (&mut self.keys, config.key_width())] {
+            for (row, rotations) in heads.chunks_exact_mut(width).zip(&self.rotations) {
+                numeric::rotate(row, config.head_size, config.rope.pairing, &rotations[local]);
+            }
+        }
+    }
+
+    /// Lays out this layer's unfinished pages: what was there before, then this pass's positions.
+    fn open_pages(&mut self, sequences: &[Sequence<'_>], shape: PageShape, layer: usize) {
+        let width = shape.width();
+        let mut fresh = self.keys.chunks_exact(width).zip(self.values.chunks_exact(width));
+        let mut rest = &mut self.open[..];
+        for sequence in sequences {
+            let (open, after) = rest.split_at_mut(sequence.open_pages() * shape.layer());
+            rest = after;
+            let before = sequence.tail.iter().map(|slot| slot.0[2 * layer * width..][..2 * width].split_at(width));
+            for (position, (keys, values)) in before.chain(fresh.by_ref().take(sequence.tokens.len())).enumerate() {
+                let page = &mut open[position / PAGE * shape.layer()..][..shape.layer()];
+                let position = position % PAGE;
+                let heads = keys.chunks_exact(shape.head_size).zip(values.chunks_exact(shape.head_size));
+                for (block, (key, value)) in page.chunks_exact_mut(shape.block()).zip(heads) {
+                    let (key_block, value_block) = block.split_at_mut(PAGE * shape.head_size);
+                    for (element, key) in key_block.chunks_exact_mut(PAGE).zip(key) {
+                        element[position] = *key;
+                    }
+                    value_block[position * shape.head_size..][..shape.head_size].copy_from_slice(value);
+                }
+            }
+        }
+    }
+
+    fn attend(&mut self, config: &Config, sequences: &[Sequence<'_>], shape: PageShape, layer: usize, pool: &Pool) {
+        let attention = Attention {
+            shape,
+            group: config.heads / config.key_heads,
+            layer,
+            window: config.window(layer).map(|window| window.size),
+            score_scale: config.score_scale,
+        };
+        let rows: Vec<Row<'_>> = sequences
+            .iter()
+            .zip(split_open(&self.open, sequences, shape))
+            .flat_map(|(sequence, open)| {
+                (0..sequence.tokens.len()).map(move |token| Row { pages: sequence.pages, open, position: sequence.start() + token })
+            })
+            .collect();
+        attention.run(&rows, &self.queries, &mut self.attended, pool);
+    }
+
+    /// Adds what attention found to the stream, then what the feed-forward layer makes of it.
+    fn mix(&mut self, config: &Config, layer: &Layer, pool: &Pool) {
+        layer.attention_output.multiply(&self.attended, &mut self.addend, pool);
+        self.add_to_stream(config, layer.attention_output_norm.as_deref());
+        numeric::rms_norm(&self.stream, &layer.feed_forward_norm, config.epsilon, &mut self.normed);
+        layer.gate.multiply(&self.normed, &mut self.gate, pool);
+        layer.up.multiply(&self.normed, &mut self.up, pool);
+        numeric::gated(config.activation, &mut self.gate, &self.up);
+        layer.down.multiply(&self.gate, &mut self.addend, pool);
+        self.add_to_stream(config, layer.feed_forward_output_norm.as_deref());
+    }
+
+    fn add_to_stream(&mut self, config: &Config, norm: Option<&[f32]>) {
+        match norm {
+            None => numeric::add(&mut self.stream, &self.addend),
+            Some(norm) => {
+                numeric::rms_norm(&self.addend, norm, config.epsilon, &mut self.normed);
+                numeric::add(&mut self.stream, &self.normed);
+            }
+        }
+    }
+
+    /// The logits of each sequence's last row, where they are wanted.
+    fn logits(&mut self, config: &Config, weights: &Weights, sequences: &[Sequence<'_>], pool: &Pool) -> Vec<Vec<f32>> {
+        let mut last = Vec::new();
+        let mut end = 0;
+        for sequence in sequences {
+            end += sequence.tokens.len();
+            if sequence.wants_logits {
+                last.extend_from_slice(&self.stream[(end - 1) * config.width..end * config.width]);
+            }
+        }
+        let mut normed = vec![0.0; last.len()];
+        numeric::rms_norm(&last, &weights.output_norm, config.epsilon, &mut normed);
+        let head = weights.head();
+        let mut logits = vec![0.0; last.len() / config.width * head.rows()];
+        if !last.is_empty() {
+            head.multiply(&normed, &mut logits, pool);
+        }
+        let mut logits = logits.chunks_exact(head.rows());
+        sequences.iter().map(|sequence| if sequence.wants_logits { logits.next().unwrap_or(&[]).to_vec() } else { Vec::new() }).collect()
+    }
+}
+
+/// Each sequence's part of a layer's open pages.
+fn split_open<'a>(mut open: &'a [f32], sequences: &'a [Sequence<'_>], shape: PageShape) -> impl Iterator<Item = &'a [f32]> {
+    sequences.iter().map(move |sequence| {
+        let (part, rest) = open.split_at(sequence.open_pages() * shape.layer());
+        open = rest;
+        part
+    })
+}
+
+/// The cosine and sine of each pair's angle at `position`.
+fn rotation(rope: &Rope, factors: Option<&[f32]>, position: usize) -> Vec<(f32, f32)> {
+    let angle = |pair: usize| {
+        let frequency = rope.base.powf(-((2 * pair) as f64) / rope.dimensions as f64);
+        let factor = factors.map_or(1.0, |factors| f64::from(factors[pair]));
+        position as f64 / rope.factor * frequency / factor
+    };
+    (0..rope.dimensions / 2).map(|pair| (angle(pair).cos() as f32, angle(pair).sin() as f32)).collect()
+}
+
+/// The pages and slots that a sequence gains, filled layer by layer.
+struct Growth {
+    pages: Vec<Box<[f32]>>,
+    /// Earlier slots that stay slots.
+    kept: Vec<Arc<Slot>>,
+    slots: Vec<Box<[f32]>>,
+}
+
+impl Growth {
+    fn new(sequence: &Sequence<'_>, shape: PageShape) -> Self {
+        let filled = sequence.tail.len() + sequence.tokens.len();
+        let kept = if filled < PAGE { sequence.tail.to_vec() } else { Vec::new() };
+        let zeros = |length| vec![0.0; length].into_boxed_slice();
+        Self {
+            pages: (0..filled / PAGE).map(|_| zeros(shape.layers * shape.layer())).collect(),
+            slots: (kept.len()..filled % PAGE).map(|_| zeros(shape.layers * 2 * shape.width())).collect(),
+            kept,
+        }
+    }
+
+    /// Keeps one layer of the sequence's open pages.
+    fn keep(&mut self, layer: usize, open: &[f32], shape: PageShape) {
+        let mut open = open.chunks_exact(shape.layer());
+        for (page, open) in self.pages.iter_mut().zip(open.by_ref()) {
+            page[layer * shape.layer()..][..shape.layer()].copy_from_slice(open);
+        }
+        let Some(open) = open.next() else { return };
+        let (width, size) = (shape.width(), shape.head_size);
+        for (position, slot) in (self.kept.len()..).zip(&mut self.slots) {
+            let (keys, values) = slot[2 * layer * width..][..2 * width].split_at_mut(width);
+            let heads = keys.chunks_exact_mut(size).zip(values.chunks_exact_mut(size));
+            for (block, (key, value)) in open.chunks_exact(shape.block()).zip(heads) {
+                for (key, element) in key.iter_mut().zip(block.chunks_exact(PAGE)) {
+                    *key = element[position];
+                }
+                value.copy_from_slice(&block[PAGE * size + position * size..][..size]);
+            }
+        }
+    }
+
+    fn finish(self, logits: Vec<f32>) -> Continuation {
+        let mut tail = self.kept;
+        tail.extend(self.slots.into_iter().map(|slot| Arc::new(Slot(slot))));
+        Continuation { pages: self.pages.into_iter().map(|page| Arc::new(Page(page))).collect(), tail, logits }
+    }
+}

@@ -1,0 +1,176 @@
+//! [`CandleLm`]: a model file as a [`LanguageModel`].
+
+use super::config::Config;
+use super::context::{CandleContext, Node, PAGE, Page, PrefixCache};
+use super::forward::{Continuation, Sequence, forward};
+use super::kernels::Pool;
+use super::weights::{GgufFile, Weights};
+use crate::lm::{LanguageModel, LmError};
+use crate::next_token::NextToken;
+use crate::vocab::{TokenId, Vocabulary};
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Prompt tokens computed in one pass: whole pages, enough rows to load each weight seldom, few enough
+/// for their intermediate results to stay in the cache.
+const CHUNK: usize = 8 * PAGE;
+/// How many prompts are remembered.
+const REMEMBERED: usize = 4;
+
+/// How a model is run.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct CandleOptions {
+    /// Threads that compute; 0 for as many as the machine has. Results do not depend on it.
+    pub threads: usize,
+}
+
+/// A model of the llama family, from a GGUF file, on the CPU.
+///
+/// Rows are the same to the bit for any batch, order and number of threads.
+pub struct CandleLm {
+    id: u64,
+    config: Config,
+    weights: Weights,
+    vocabulary: Arc<Vocabulary>,
+    pool: Pool,
+    prefixes: PrefixCache,
+}
+
+impl CandleLm {
+    /// Loads the weights of the GGUF file at `path`; its tokens are those of `vocabulary`.
+    ///
+    /// # Errors
+    /// If the file cannot be opened, is truncated or contradicts itself, holds an architecture or a
+    /// format that tamis does not run, or the vocabulary is not of the model's size.
+    pub fn with_vocabulary(path: &Path, vocabulary: Arc<Vocabulary>, options: &CandleOptions) -> Result<Self, LmError> {
+        static MODELS: AtomicU64 = AtomicU64::new(0);
+        let file = GgufFile::open(path)?;
+        let config = Config::read(file.metadata())?;
+        let weights = Weights::read(&file, &config)?;
+        if weights.embedding.rows() != vocabulary.len() {
+            return Err(LmError::corrupt(format!(
+                "the model has embeddings of {} tokens, but its tokenizer has {}",
+                weights.embedding.rows(),
+                vocabulary.len()
+            )));
+        }
+        let threads = match options.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        let prefixes = PrefixCache::new(REMEMBERED);
+        Ok(Self { id: MODELS.fetch_add(1, Ordering::Relaxed), config, weights, vocabulary, pool: Pool::new(threads), prefixes })
+    }
+
+    fn check_token(&self, token: TokenId) -> Result<(), LmError> {
+        if token.index() < self.vocabulary.len() {
+            return Ok(());
+        }
+        Err(LmError::other(format!("there is no token {token}: the vocabulary has {}", self.vocabulary.len())))
+    }
+
+    fn check_length(&self, tokens: usize) -> Result<(), LmError> {
+        if tokens <= self.config.context_length {
+            return Ok(());
+        }
+        Err(LmError::too_long(format!(
+            "{tokens} tokens do not fit into the model's context of {}; shorten the prompt or the answer",
+            self.config.context_length
+        )))
+    }
+
+    fn context(&self, pages: Arc<[Arc<Page>]>, continuation: Continuation) -> CandleContext {
+        let Continuation { pages: new_pages, tail, logits } = continuation;
+        let pages = if new_pages.is_empty() { pages } else { pages.iter().cloned().chain(new_pages).collect() };
+        CandleContext(Arc::new(Node { model: self.id, pages, tail, logits }))
+    }
+}
+
+impl LanguageModel for CandleLm {
+    type Context = CandleContext;
+
+    fn vocabulary(&self) -> &Arc<Vocabulary> {
+        &self.vocabulary
+    }
+
+    fn context_length(&self) -> usize {
+        self.config.context_length
+    }
+
+    fn prefill(&mut self, prompt: &[TokenId]) -> Result<CandleContext, LmError> {
+        if prompt.is_empty() {
+            return Err(LmError::other("the prompt has no tokens, and the model cannot begin from nothing"));
+        }
+        self.check_length(prompt.len())?;
+        prompt.iter().try_for_each(|token| self.check_token(*token))?;
+        if let Some(context) = self.prefixes.get(prompt) {
+            return Ok(context);
+        }
+        let mut pages = self.prefixes.shared_pages(prompt);
+        loop {
+            let rest = &prompt[pages.len() * PAGE..];
+            let last = rest.len() <= CHUNK;
+            let tokens = if last { rest } else { &rest[..CHUNK] };
+            let sequence = Sequence { pages: &pages, tail: &[], tokens, wants_logits: last };
+            let continuation = forward(&self.config, &self.weights, &[sequence], &self.pool).remove(0);
+            if last {
+                let context = self.context(pages.into(), continuation);
+                self.prefixes.insert(prompt, context.clone());
+                return Ok(context);
+            }
+            pages.extend(continuation.pages);
+        }
+    }
+
+    fn extend(&mut self, batch: &[(CandleContext, TokenId)]) -> Result<Vec<CandleContext>, LmError> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut numbers = HashMap::new();
+        let mut distinct = Vec::new();
+        let mut wanted = Vec::with_capacity(batch.len());
+        for (context, token) in batch {
+            if context.0.model != self.id {
+                return Err(LmError::other("a context of another model cannot be extended by this one"));
+            }
+            self.check_token(*token)?;
+            self.check_length(context.depth() + 1)?;
+            let number = *numbers.entry((Arc::as_ptr(&context.0), *token)).or_insert_with(|| {
+                distinct.push((context, token));
+                distinct.len() - 1
+            });
+            wanted.push(number);
+        }
+        // Neighbours that share pages read them together. Order changes no bits.
+        let mut order: Vec<usize> = (0..distinct.len()).collect();
+        let chain = |number: usize| distinct[number].0.0.pages.iter().map(Arc::as_ptr);
+        order.sort_by(|a, b| chain(*a).cmp(chain(*b)));
+        let sequences: Vec<Sequence<'_>> = order
+            .iter()
+            .map(|number| {
+                let (context, token) = distinct[*number];
+                Sequence { pages: &context.0.pages, tail: &context.0.tail, tokens: std::slice::from_ref(token), wants_logits: true }
+            })
+            .collect();
+        let continuations = forward(&self.config, &self.weights, &sequences, &self.pool);
+        let mut extended = vec![None; distinct.len()];
+        for (number, continuation) in order.into_iter().zip(continuations) {
+            extended[number] = Some(self.context(distinct[number].0.0.pages.clone(), continuation));
+        }
+        Ok(wanted.into_iter().filter_map(|number| extended[number].clone()).collect())
+    }
+
+    fn next_token(&self, context: &CandleContext) -> Result<NextToken, LmError> {
+        Ok(NextToken::from_logits(&context.0.logits)?)
+    }
+}
+
+impl fmt::Debug for CandleLm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CandleLm").field("config", &self.config).field("vocabulary", &self.vocabulary).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,177 @@
+//! Models from files: logits beside those of llama.cpp, and files that are broken.
+#![cfg(feature = "candle")]
+
+mod support;
+
+use candle_core::quantized::gguf_file::{self, Value};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use std::io::Cursor;
+use std::time::{Duration, Instant};
+use support::{TempFile, Tiny, plain_vocabulary, real_model, shared};
+use tamis::lm::candle::{CandleLm, CandleOptions};
+use tamis::lm::{LanguageModel, LmError};
+use tamis::vocab::TokenId;
+
+fn load(bytes: &[u8], tiny: &Tiny) -> Result<CandleLm, LmError> {
+    CandleLm::with_vocabulary(TempFile::new(bytes).path(), tiny.vocabulary(), &CandleOptions::default())
+}
+
+/// The best token is llama.cpp's where its lead is larger than this; both engines may round activations
+/// to eight bits.
+const LEAD: f64 = 0.3;
+/// Log-probabilities of the twenty best tokens agree to this, and on average to a third of it.
+const TOLERANCE: f64 = 0.4;
+
+fn agrees_with_llama_cpp(model: &str, mut lm: CandleLm) {
+    let Some(vectors) = shared("vectors/lm.json") else { return };
+    let vectors: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(vectors).unwrap()).unwrap();
+    let mut largest: f64 = 0.0;
+    for case in vectors["models"][model]["cases"].as_array().unwrap() {
+        let prompt: Vec<_> = case["tokens"].as_array().unwrap().iter().map(|id| TokenId::new(id.as_u64().unwrap() as u32)).collect();
+        let context = lm.prefill(&prompt).unwrap();
+        let row = lm.next_token(&context).unwrap();
+        let normaliser = case["logsumexp"].as_f64().unwrap();
+        let expected = case["top"].as_array().unwrap().iter();
+        let expected: Vec<_> =
+            expected.map(|pair| (TokenId::new(pair[0].as_u64().unwrap() as u32), pair[1].as_f64().unwrap() - normaliser)).collect();
+        let worst = expected.iter().map(|(token, log_prob)| (row.log_prob(*token) - log_prob).abs()).fold(0.0, f64::max);
+        let mean = expected.iter().map(|(token, log_prob)| (row.log_prob(*token) - log_prob).abs()).sum::<f64>() / expected.len() as f64;
+        println!("{}: differences of at most {worst:.3}, on average {mean:.3}", case["text"]);
+        largest = largest.max(worst);
+        assert!(mean < TOLERANCE / 3.0);
+        if expected[0].1 - expected[1].1 > LEAD {
+            assert_eq!(row.top(1)[0].0, expected[0].0, "{}", case["text"]);
+        }
+    }
+    println!("largest difference of log-probabilities: {largest:.3}");
+    assert!(largest < TOLERANCE);
+}
+
+#[test]
+fn smollm2_agrees_with_llama_cpp() {
+    let Some(path) = real_model() else { return };
+    let lm = CandleLm::with_vocabulary(&path, plain_vocabulary(49152), &CandleOptions::default()).unwrap();
+    agrees_with_llama_cpp("smollm2-135m", lm);
+}
+
+#[test]
+fn gemma_3_agrees_with_llama_cpp() {
+    let Some(path) = std::env::var_os("TAMIS_TEST_GEMMA") else {
+        println!("skipped: set TAMIS_TEST_GEMMA to the path of gemma-3-270m-q4_k_m.gguf");
+        return;
+    };
+    let lm = CandleLm::with_vocabulary(path.as_ref(), plain_vocabulary(262_144), &CandleOptions::default()).unwrap();
+    agrees_with_llama_cpp("gemma3-270m", lm);
+}
+
+/// Loads the file and uses it a little: each step an error or a result, and soon.
+fn must_not_break(bytes: &[u8], tiny: &Tiny) -> bool {
+    let start = Instant::now();
+    let worked = load(bytes, tiny).and_then(|mut lm| {
+        let context = lm.prefill(&[TokenId::new(1), TokenId::new(2)])?;
+        let context = lm.extend(&[(context, TokenId::new(3))])?.remove(0);
+        lm.next_token(&context).map(|_| ())
+    });
+    assert!(start.elapsed() < Duration::from_secs(5));
+    if let Err(error) = &worked {
+        assert!(!error.to_string().is_empty());
+    }
+    worked.is_ok()
+}
+
+fn small() -> Tiny {
+    Tiny { layers: 1, width: 32, heads: 2, key_heads: 1, head_size: 8, feed_forward: 32, vocabulary: 8, ..Tiny::default() }
+}
+
+#[test]
+fn a_truncated_file_is_an_error() {
+    let (tiny, bytes) = (small(), small().gguf(1));
+    assert!(must_not_break(&bytes, &tiny));
+    for length in (0..bytes.len() - 64).step_by(37) {
+        let error = load(&bytes[..length], &tiny).unwrap_err();
+        assert!(error.is_corrupt(), "{length} bytes: {error}");
+    }
+}
+
+#[test]
+fn a_file_with_any_bit_flipped_is_an_error_or_a_model() {
+    let (tiny, bytes) = (small(), small().gguf(1));
+    let mut errors = 0;
+    // The header is dense with meaning, the weights are not.
+    let header = bytes.len() / 3;
+    for place in (0..header).chain((header..bytes.len()).step_by(101)) {
+        for flip in [1 << (place % 8), 0x80, 0xFF] {
+            let mut broken = bytes.clone();
+            broken[place] ^= flip;
+            errors += usize::from(!must_not_break(&broken, &tiny));
+        }
+    }
+    assert!(errors > 1000, "only {errors} of the broken files were noticed");
+}
+
+/// The tiny model's file with its metadata or tensors changed.
+fn changed(tiny: &Tiny, metadata: &[(&str, Value)], tensors: impl Fn(&mut Vec<(String, candle_core::quantized::QTensor)>)) -> Vec<u8> {
+    let mut entries = tiny.metadata();
+    for (key, value) in metadata {
+        entries.retain(|(name, _)| name != key);
+        entries.push((key.to_string(), value.clone()));
+    }
+    let mut list = tiny.tensors(&mut ChaCha8Rng::seed_from_u64(1));
+    tensors(&mut list);
+    let entries: Vec<_> = entries.iter().map(|(key, value)| (key.as_str(), value)).collect();
+    let list: Vec<_> = list.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    let mut file = Cursor::new(Vec::new());
+    gguf_file::write(&mut file, &entries, &list).unwrap();
+    file.into_inner()
+}
+
+#[test]
+fn a_file_that_contradicts_itself_is_refused_with_the_reason() {
+    let tiny = small();
+    let refuse = |metadata: &[(&str, Value)]| load(&changed(&tiny, metadata, |_| {}), &tiny).unwrap_err();
+    let error = refuse(&[("llama.feed_forward_length", Value::U32(64))]);
+    assert!(error.is_corrupt() && error.to_string().contains("ffn_gate") && error.to_string().contains("64"), "{error}");
+    let error = refuse(&[("llama.block_count", Value::U32(2))]);
+    assert!(error.is_corrupt() && error.to_string().contains("blk.1."), "{error}");
+    let error = refuse(&[("general.alignment", Value::U32(0))]);
+    assert!(error.is_corrupt() && error.to_string().contains("alignment"), "{error}");
+    let error = refuse(&[("general.architecture", Value::String("mamba".into()))]);
+    assert!(error.is_unsupported() && error.to_string().contains("mamba"), "{error}");
+    let without = changed(&tiny, &[], |tensors| tensors.retain(|(name, _)| name != "blk.0.attn_v.weight"));
+    assert!(load(&without, &tiny).unwrap_err().to_string().contains("blk.0.attn_v.weight"));
+    let other = Tiny { vocabulary: 9, ..small() };
+    assert!(load(&tiny.gguf(1), &other).unwrap_err().to_string().contains("9"));
+}
+
+#[test]
+fn an_unknown_format_is_refused_with_those_that_are_read() {
+    let tiny = small();
+    let mut bytes = tiny.gguf(1);
+    // The header's entry of a tensor: its name, dimensions, then the format.
+    let name = b"blk.0.ffn_up.weight";
+    let place = bytes.windows(name.len()).position(|window| window == name).unwrap() + name.len() + 4 + 16;
+    // 20 is IQ4_NL.
+    bytes[place] = 20;
+    let error = load(&bytes, &tiny).unwrap_err();
+    assert!(error.is_unsupported() && error.to_string().contains("Q4_K"), "{error}");
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_noticed_when_a_row_is_asked_for() {
+    let tiny = small();
+    let bytes = changed(&tiny, &[], |tensors| {
+        let norm = candle_core::Tensor::from_vec(vec![f32::NAN; 32], 32, &candle_core::Device::Cpu).unwrap();
+        let norm = candle_core::quantized::QTensor::quantize(&norm, candle_core::quantized::GgmlDType::F32).unwrap();
+        tensors.iter_mut().find(|(name, _)| name == "blk.0.ffn_norm.weight").unwrap().1 = norm;
+    });
+    let mut lm = load(&bytes, &tiny).unwrap();
+    let context = lm.prefill(&[TokenId::new(1)]).unwrap();
+    assert!(lm.next_token(&context).unwrap_err().is_numeric());
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = CandleLm::with_vocabulary("/no/such/model.gguf".as_ref(), plain_vocabulary(8), &CandleOptions::default()).unwrap_err();
+    assert!(error.is_not_found() && error.to_string().contains("/no/such/model.gguf"));
+}

@@ -1,0 +1,183 @@
+//! The laws of [`LanguageModel`], for every implementation: rows equal to the bit whatever the batch, the
+//! siblings, the order and the caches.
+#![cfg(feature = "candle")]
+
+mod support;
+
+use candle_core::quantized::GgmlDType;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use support::Tiny;
+use tamis::lm::LanguageModel;
+use tamis::lm::candle::{CandleLm, CandleOptions};
+use tamis::vocab::TokenId;
+
+fn options(threads: usize) -> CandleOptions {
+    let mut options = CandleOptions::default();
+    options.threads = threads;
+    options
+}
+
+fn load(tiny: &Tiny, threads: usize) -> CandleLm {
+    CandleLm::with_vocabulary(tiny.write(7).path(), tiny.vocabulary(), &options(threads)).unwrap()
+}
+
+fn tokens(count: usize, vocabulary: usize, seed: u64) -> Vec<TokenId> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..count).map(|_| TokenId::new(rng.random_range(0..vocabulary as u32))).collect()
+}
+
+/// The bits of a row.
+fn bits<L: LanguageModel>(lm: &L, context: &L::Context) -> Vec<u64> {
+    let row = lm.next_token(context).unwrap();
+    lm.vocabulary().tokens().map(|token| row.log_prob(token).to_bits()).collect()
+}
+
+/// The row after `text`, each token after the first `prompt` alone in its batch.
+fn alone<L: LanguageModel>(lm: &mut L, text: &[TokenId], prompt: usize) -> Vec<u64> {
+    let mut context = lm.prefill(&text[..prompt]).unwrap();
+    for token in &text[prompt..] {
+        context = lm.extend(&[(context, *token)]).unwrap().remove(0);
+    }
+    bits(lm, &context)
+}
+
+/// All laws, on models made alike by `make`.
+fn obeys_the_laws<L: LanguageModel>(make: impl Fn() -> L) {
+    a_row_does_not_depend_on_what_was_prompt_and_what_was_answer(&make);
+    particles_in_a_batch_get_the_rows_they_get_alone(&make);
+    a_prefill_is_the_same_after_other_prefills(&make);
+}
+
+fn a_row_does_not_depend_on_what_was_prompt_and_what_was_answer<L: LanguageModel>(make: &impl Fn() -> L) {
+    let mut lm = make();
+    let text = tokens(70, lm.vocabulary().len(), 1);
+    let expected = alone(&mut lm, &text, 70);
+    for prompt in [1, 2, 15, 16, 17, 33, 69] {
+        assert_eq!(alone(&mut make(), &text, prompt), expected, "prompt of {prompt} tokens");
+    }
+}
+
+fn particles_in_a_batch_get_the_rows_they_get_alone<L: LanguageModel>(make: &impl Fn() -> L) {
+    let (mut lm, mut other) = (make(), make());
+    let size = lm.vocabulary().len();
+    let prompt = tokens(21, size, 2);
+    let root = lm.prefill(&prompt).unwrap();
+    let stranger_text = tokens(5, size, 3);
+    let stranger = lm.prefill(&stranger_text).unwrap();
+    let mut particles = vec![(root, prompt); 5];
+    particles.push((stranger, stranger_text));
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    for step in 0..24 {
+        // Few distinct tokens, so that some particles stay equal; forks and deaths as in resampling.
+        let batch: Vec<_> = particles.iter().map(|(context, _)| (context.clone(), TokenId::new(rng.random_range(0..3)))).collect();
+        let extended = lm.extend(&batch).unwrap();
+        assert_eq!(extended.len(), batch.len());
+        for ((particle, context), (_, token)) in particles.iter_mut().zip(extended).zip(&batch) {
+            particle.0 = context;
+            particle.1.push(*token);
+        }
+        if step % 7 == 3 {
+            let parent = rng.random_range(0..particles.len());
+            particles[0] = particles[parent].clone();
+            particles.reverse();
+        }
+    }
+    for (context, text) in &particles {
+        let in_batch = bits(&lm, context);
+        assert_eq!(in_batch, alone(&mut other, text, 3));
+    }
+}
+
+fn a_prefill_is_the_same_after_other_prefills<L: LanguageModel>(make: &impl Fn() -> L) {
+    let mut lm = make();
+    let size = lm.vocabulary().len();
+    let text = tokens(150, size, 5);
+    let mut parted = text.clone();
+    parted[40] = TokenId::new((parted[40].get() + 1) % size as u32);
+    for prompt in [&text[..50], &text[..], &parted, &text[..32], &text[..33], &text[..], &parted[..41], &text[..50]] {
+        let context = lm.prefill(prompt).unwrap();
+        let mut fresh = make();
+        let expected = fresh.prefill(prompt).unwrap();
+        assert_eq!(bits(&lm, &context), bits(&fresh, &expected), "{} tokens", prompt.len());
+    }
+}
+
+#[test]
+fn llama_models_obey_the_laws() {
+    obeys_the_laws(|| load(&Tiny::default(), 1));
+    obeys_the_laws(|| load(&Tiny::default(), 2));
+}
+
+#[test]
+fn llama_models_of_other_shapes_and_formats_obey_the_laws() {
+    let formats = [GgmlDType::F32, GgmlDType::F16, GgmlDType::Q4_0, GgmlDType::Q4_1, GgmlDType::Q5_0, GgmlDType::Q5_1];
+    for format in formats {
+        obeys_the_laws(|| load(&Tiny { format, layers: 1, head_size: 16, heads: 4, key_heads: 4, ..Tiny::default() }, 2));
+    }
+    for format in [GgmlDType::Q4K, GgmlDType::Q5K, GgmlDType::Q6K] {
+        obeys_the_laws(|| load(&Tiny { format, layers: 1, width: 256, ..Tiny::default() }, 1));
+    }
+}
+
+#[test]
+fn models_of_other_families_obey_the_laws() {
+    for architecture in ["qwen2", "qwen3"] {
+        obeys_the_laws(|| load(&Tiny { architecture, ..Tiny::default() }, 2));
+    }
+    for window in [5, 16, 40] {
+        obeys_the_laws(|| load(&Tiny { architecture: "gemma3", window: Some(window), layers: 7, ..Tiny::default() }, 2));
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let text = tokens(100, 40, 6);
+    let rows: Vec<_> = [1, 2, 3].map(|threads| alone(&mut load(&Tiny::default(), threads), &text, 60)).into();
+    assert_eq!(rows[0], rows[1]);
+    assert_eq!(rows[0], rows[2]);
+}
+
+#[test]
+fn different_histories_give_different_rows() {
+    let mut lm = load(&Tiny::default(), 1);
+    let text = tokens(60, 40, 8);
+    let row = alone(&mut lm, &text, 60);
+    for changed in [0, 1, 16, 31, 58, 59] {
+        let mut other = text.clone();
+        other[changed] = TokenId::new((other[changed].get() + 1) % 40);
+        assert_ne!(alone(&mut lm, &other, 60), row, "token {changed} is not seen");
+    }
+    let mut swapped = text.clone();
+    let differing = (1..60).find(|place| text[*place] != text[0]).unwrap();
+    swapped.swap(0, differing);
+    assert_ne!(alone(&mut lm, &swapped, 60), row, "order is not seen");
+}
+
+#[test]
+fn a_window_hides_what_is_older() {
+    // One windowed layer: position 59 sees only 56 to 59.
+    let mut lm = load(&Tiny { architecture: "gemma3", window: Some(4), layers: 1, ..Tiny::default() }, 1);
+    let text = tokens(60, 40, 9);
+    let row = alone(&mut lm, &text, 60);
+    for (changed, seen) in [(0, false), (54, false), (55, false), (56, true), (59, true)] {
+        let mut other = text.clone();
+        other[changed] = TokenId::new((other[changed].get() + 1) % 40);
+        assert_eq!(alone(&mut lm, &other, 60) != row, seen, "token {changed}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_both_numbers() {
+    let mut lm = load(&Tiny { context_length: 20, ..Tiny::default() }, 1);
+    let error = lm.prefill(&tokens(21, 40, 1)).unwrap_err();
+    assert!(error.is_too_long() && error.to_string().contains("21") && error.to_string().contains("20"), "{error}");
+    let full = lm.prefill(&tokens(20, 40, 1)).unwrap();
+    assert!(lm.extend(&[(full.clone(), TokenId::new(0))]).unwrap_err().is_too_long());
+    assert!(lm.prefill(&[TokenId::new(40)]).unwrap_err().to_string().contains("40"));
+    assert!(lm.prefill(&[]).is_err());
+    let start = lm.prefill(&[TokenId::new(1)]).unwrap();
+    assert!(lm.extend(&[(start.clone(), TokenId::new(1000))]).is_err());
+    assert!(load(&Tiny::default(), 1).extend(&[(start, TokenId::new(0))]).unwrap_err().to_string().contains("another model"));
+    assert!(lm.extend(&[]).unwrap().is_empty());
+}

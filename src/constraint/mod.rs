@@ -27,9 +27,9 @@ mod regex;
 pub use any::{AnyConstraint, AnyState};
 pub use error::{ConstraintError, Rejection};
 pub use json_schema::JsonSchema;
-pub use predicate::Predicate;
+pub use predicate::{Predicate, PredicateError, Question};
 pub use product::Product;
-pub use regex::Regex;
+pub use regex::{Regex, RegexState};
 
 use crate::vocab::{TokenSet, TokenTrie};
 use std::fmt::Debug;

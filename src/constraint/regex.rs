@@ -1,3 +1,361 @@
-//! stub
-/// stub
-pub struct Regex;
+//! Regular expressions: the whole text must match, from its first byte to its last.
+//!
+//! The pattern is compiled to a dense DFA over bytes by `regex-automata`, once, and minimised. From it
+//! two things are worked out that the search engine has no use for: for each state, the fewest bytes
+//! that still lead to a match (`None`: a dead state, so that prefixes are judged exactly), and which
+//! bytes lead to a live state. A particle's state is a number, and asking about a byte is two look-ups.
+//! Patterns match Unicode text, and a text that matches is valid UTF-8.
+
+use super::{Constraint, ConstraintError, Rejection};
+use regex_automata::dfa::{Automaton, StartError, StartKind, dense};
+use regex_automata::nfa::thompson;
+use regex_automata::util::primitives::StateID;
+use regex_automata::util::start;
+use regex_automata::{Anchored, MatchKind};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// The texts that match a regular expression as a whole.
+///
+/// The syntax is that of the crate `regex`: Unicode classes, no look-around but `^` and `$` (which hold
+/// only at the ends, as the match spans the whole text), no back-references.
+///
+/// ```
+/// use tamis::constraint::{Constraint, Regex};
+/// let date = Regex::new("[0-9]{4}-[0-9]{2}-[0-9]{2}")?;
+/// let state = date.advance(&date.start(), b"2026-11").unwrap();
+/// assert!(!date.may_end(&state));
+/// assert_eq!(date.closing_cost(&state), Some(3));
+/// let mut forced = Vec::new();
+/// date.forced(&state, &mut forced);
+/// assert_eq!(forced, b"-");
+/// # Ok::<(), tamis::constraint::ConstraintError>(())
+/// ```
+#[derive(Clone)]
+pub struct Regex {
+    pattern: Arc<str>,
+    automaton: Arc<LiveAutomaton>,
+}
+
+/// A DFA of which every state leads to a match.
+struct LiveAutomaton {
+    /// `transitions[state * 256 + byte]`, or `DEAD`.
+    transitions: Vec<u32>,
+    /// The fewest bytes from a state to a match: 0 where the text may end.
+    distance: Vec<u32>,
+}
+
+/// Why a DFA has no [`LiveAutomaton`].
+enum Problem {
+    Start(StartError),
+    TooLarge,
+    NoText,
+}
+
+/// Above this number of states merging equal ones takes longer than it is worth.
+const MINIMIZED_STATES: usize = 1 << 13;
+
+const DEAD: u32 = u32::MAX;
+const START: RegexState = RegexState(0);
+
+/// Where in a [`Regex`] a text stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RegexState(u32);
+
+impl Regex {
+    /// The most memory that the automaton of a pattern may take, in bytes.
+    pub const SIZE_LIMIT: usize = 64 << 20;
+
+    /// Compiles `pattern`.
+    ///
+    /// # Errors
+    /// If the pattern does not parse (with line and column), uses what a DFA cannot (a Unicode word
+    /// boundary), matches no text at all, or grows past [`Regex::SIZE_LIMIT`].
+    pub fn new(pattern: &str) -> Result<Self, ConstraintError> {
+        let hir = regex_syntax::Parser::new().parse(pattern).map_err(|error| syntax_error(pattern, &error))?;
+        let nfa = thompson::Compiler::new()
+            .configure(thompson::Config::new().shrink(false).nfa_size_limit(Some(Self::SIZE_LIMIT)))
+            .build_from_hir(&hir)
+            .map_err(|error| too_large(pattern, &error))?;
+        let dfa = dense::Builder::new()
+            .configure(
+                dense::Config::new()
+                    .start_kind(StartKind::Anchored)
+                    .match_kind(MatchKind::All)
+                    .dfa_size_limit(Some(Self::SIZE_LIMIT))
+                    .determinize_size_limit(Some(Self::SIZE_LIMIT)),
+            )
+            .build_from_nfa(&nfa)
+            .map_err(|error| match error.is_size_limit_exceeded() {
+                true => too_large(pattern, &error),
+                false => ConstraintError::unsupported(format!("the pattern `{pattern}` cannot be an automaton over bytes: {error}")),
+            })?;
+        let automaton = LiveAutomaton::new(&dfa).map_err(|problem| match problem {
+            Problem::Start(error) => {
+                ConstraintError::unsupported(format!("the pattern `{pattern}` cannot be an automaton over bytes: {error}"))
+            }
+            Problem::TooLarge => too_large(pattern, &"too many states"),
+            Problem::NoText => ConstraintError::unsatisfiable(format!("no text matches the pattern `{pattern}`")),
+        })?;
+        Ok(Self { pattern: pattern.into(), automaton: Arc::new(automaton) })
+    }
+
+    /// The pattern.
+    pub fn pattern(&self) -> &str {
+        &self.pattern
+    }
+
+    /// The number of states of the automaton.
+    pub fn states(&self) -> usize {
+        self.automaton.distance.len()
+    }
+
+    fn next(&self, state: RegexState, byte: u8) -> Option<RegexState> {
+        let next = self.automaton.transitions[state.0 as usize * 256 + usize::from(byte)];
+        (next != DEAD).then_some(RegexState(next))
+    }
+
+    /// What may come at `state`, in words.
+    fn expected(&self, state: RegexState) -> String {
+        let bytes: Vec<u8> = (0..=255).filter(|byte| self.next(state, *byte).is_some()).collect();
+        let end = if self.may_end(&state) { "the end of the text" } else { "" };
+        match (ranges(&bytes), end) {
+            (bytes, "") => bytes,
+            (bytes, end) if bytes.is_empty() => end.to_owned(),
+            (bytes, end) => format!("{bytes} or {end}"),
+        }
+    }
+}
+
+impl LiveAutomaton {
+    /// The part of `dfa` that is reachable and leads to a match, its start at 0. Match states of `regex-automata` are one transition late, so that "may end" is asked of the
+    /// transition at the end of the input.
+    fn new(dfa: &dense::DFA<Vec<u32>>) -> Result<Self, Problem> {
+        let first = dfa.start_state(&start::Config::new().anchored(Anchored::Yes)).map_err(Problem::Start)?;
+        let mut numbers: HashMap<StateID, usize> = HashMap::from([(first, 0)]);
+        let mut states = vec![first];
+        let mut transitions: Vec<usize> = Vec::new();
+        let mut at = 0;
+        while at < states.len() {
+            if states.len() * 256 * size_of::<u32>() > Regex::SIZE_LIMIT {
+                return Err(Problem::TooLarge);
+            }
+            for byte in 0..=255 {
+                let next = dfa.next_state(states[at], byte);
+                let number = *numbers.entry(next).or_insert_with(|| {
+                    states.push(next);
+                    states.len() - 1
+                });
+                transitions.push(number);
+            }
+            at += 1;
+        }
+        let mut distance: Vec<u32> =
+            states.iter().map(|state| if dfa.is_match_state(dfa.next_eoi_state(*state)) { 0 } else { DEAD }).collect();
+        // Backwards from the matches, breadth first.
+        let mut before: Vec<Vec<u32>> = vec![Vec::new(); states.len()];
+        for (position, next) in transitions.iter().enumerate() {
+            let state = (position / 256) as u32;
+            if before[*next].last() != Some(&state) {
+                before[*next].push(state);
+            }
+        }
+        let mut open: std::collections::VecDeque<usize> = (0..states.len()).filter(|state| distance[*state] == 0).collect();
+        while let Some(state) = open.pop_front() {
+            for previous in &before[state] {
+                if distance[*previous as usize] == DEAD {
+                    distance[*previous as usize] = distance[state] + 1;
+                    open.push_back(*previous as usize);
+                }
+            }
+        }
+        if distance[0] == DEAD {
+            return Err(Problem::NoText);
+        }
+        let mut kept = 0;
+        let new_number: Vec<u32> = distance
+            .iter()
+            .map(|distance| {
+                if *distance == DEAD {
+                    return DEAD;
+                }
+                kept += 1;
+                kept - 1
+            })
+            .collect();
+        let transitions = (0..states.len())
+            .filter(|state| distance[*state] != DEAD)
+            .flat_map(|state| transitions[state * 256..(state + 1) * 256].iter().map(|next| new_number[*next]))
+            .collect();
+        distance.retain(|distance| *distance != DEAD);
+        let live = Self { transitions, distance };
+        Ok(if live.distance.len() <= MINIMIZED_STATES { live.minimized() } else { live })
+    }
+
+    /// The same with states of equal futures merged, by Moore's refinement of a partition. It starts from
+    /// the distances, which equal futures share, so that few rounds are needed. (The minimisation of
+    /// `regex-automata` would tell apart states that differ only in its late match.)
+    fn minimized(self) -> Self {
+        let mut class: Vec<u32> = self.distance.clone();
+        let mut classes = 0;
+        loop {
+            let mut found: HashMap<Vec<u32>, u32> = HashMap::new();
+            let refined: Vec<u32> = (0..class.len())
+                .map(|state| {
+                    let successors = self.transitions[state * 256..(state + 1) * 256].iter();
+                    let key = std::iter::once(class[state]).chain(successors.map(|next| match *next {
+                        DEAD => DEAD,
+                        next => class[next as usize],
+                    }));
+                    let number = found.len() as u32;
+                    *found.entry(key.collect()).or_insert(number)
+                })
+                .collect();
+            class = refined;
+            if found.len() == classes {
+                break;
+            }
+            classes = found.len();
+        }
+        // Classes are numbered by their first state: the start stays 0.
+        let mut merged = Self { transitions: Vec::with_capacity(classes * 256), distance: Vec::with_capacity(classes) };
+        for state in 0..class.len() {
+            if class[state] as usize == merged.distance.len() {
+                merged.distance.push(self.distance[state]);
+                let successors = self.transitions[state * 256..(state + 1) * 256].iter();
+                merged.transitions.extend(successors.map(|next| if *next == DEAD { DEAD } else { class[*next as usize] }));
+            }
+        }
+        merged
+    }
+}
+
+impl Constraint for Regex {
+    type State = RegexState;
+
+    fn start(&self) -> RegexState {
+        START
+    }
+
+    fn advance(&self, state: &RegexState, bytes: &[u8]) -> Option<RegexState> {
+        bytes.iter().try_fold(*state, |state, byte| self.next(state, *byte))
+    }
+
+    fn may_end(&self, state: &RegexState) -> bool {
+        self.automaton.distance[state.0 as usize] == 0
+    }
+
+    /// All of them: up to the first state with a choice or a possible end.
+    fn forced(&self, state: &RegexState, out: &mut Vec<u8>) {
+        let mut state = *state;
+        while !self.may_end(&state) {
+            let mut open = (0..=255).filter_map(|byte| Some((byte, self.next(state, byte)?)));
+            let (Some((byte, next)), None) = (open.next(), open.next()) else { return };
+            out.push(byte);
+            state = next;
+        }
+    }
+
+    /// Exact.
+    fn closing_cost(&self, state: &RegexState) -> Option<usize> {
+        Some(self.automaton.distance[state.0 as usize] as usize)
+    }
+
+    fn explain(&self, state: &RegexState, bytes: &[u8]) -> Option<Rejection> {
+        let mut state = *state;
+        for (offset, byte) in bytes.iter().enumerate() {
+            match self.next(state, *byte) {
+                Some(next) => state = next,
+                None => return Some(Rejection::new(offset, Some(*byte), self.expected(state))),
+            }
+        }
+        None
+    }
+
+    fn explain_end(&self, state: &RegexState) -> Option<Rejection> {
+        (!self.may_end(state)).then(|| Rejection::new(0, None, self.expected(*state)))
+    }
+}
+
+impl fmt::Debug for Regex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Regex").field(&self.pattern).finish()
+    }
+}
+
+fn syntax_error(pattern: &str, error: &regex_syntax::Error) -> ConstraintError {
+    let (what, start) = match error {
+        regex_syntax::Error::Parse(error) => (error.kind().to_string(), error.span().start),
+        regex_syntax::Error::Translate(error) => (error.kind().to_string(), error.span().start),
+        other => return ConstraintError::syntax(format!("the pattern `{pattern}` does not parse: {other}")),
+    };
+    ConstraintError::syntax(format!("the pattern `{pattern}` does not parse: {what}")).at_line(start.line, start.column)
+}
+
+fn too_large(pattern: &str, error: &dyn fmt::Display) -> ConstraintError {
+    let limit = Regex::SIZE_LIMIT >> 20;
+    ConstraintError::too_large(format!("the automaton of the pattern `{pattern}` passes {limit} MiB ({error}); use smaller repetitions"))
+}
+
+/// Bytes as a short list of ranges: `'0'..'9', 0x80..0xBF`.
+fn ranges(bytes: &[u8]) -> String {
+    let mut ranges: Vec<(u8, u8)> = Vec::new();
+    for byte in bytes {
+        match ranges.last_mut() {
+            Some((_, last)) if u16::from(*last) + 1 == u16::from(*byte) => *last = *byte,
+            _ => ranges.push((*byte, *byte)),
+        }
+    }
+    let name = |byte: u8| if byte.is_ascii_graphic() { format!("'{}'", byte as char) } else { format!("0x{byte:02X}") };
+    let mut words: Vec<String> = ranges
+        .iter()
+        .map(|(first, last)| if first == last { name(*first) } else { format!("{}..{}", name(*first), name(*last)) })
+        .collect();
+    if words.len() > 8 {
+        words.truncate(8);
+        words.push("...".into());
+    }
+    words.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dead_prefixes_are_known_at_the_first_byte() {
+        let regex = Regex::new("(ab|ac)d").unwrap();
+        assert!(regex.allows(&regex.start(), b"ac"));
+        let rejection = regex.explain(&regex.start(), b"ad").unwrap();
+        assert_eq!((rejection.offset(), rejection.found(), rejection.expected()), (1, Some(b'd'), "'b'..'c'"));
+        // A class that is empty kills one branch only.
+        let regex = Regex::new("x[a&&b]|yz").unwrap();
+        assert!(!regex.allows(&regex.start(), b"x") && regex.allows(&regex.start(), b"yz"));
+    }
+
+    #[test]
+    fn texts_are_matched_whole_and_stay_utf8() {
+        let regex = Regex::new("(?s).{2}").unwrap();
+        let state = regex.advance(&regex.start(), "é".as_bytes()).unwrap();
+        assert!(!regex.may_end(&state) && !regex.allows(&state, b"\xFF") && !regex.allows(&state, b"abc"));
+        let half = regex.advance(&state, &"é".as_bytes()[..1]).unwrap();
+        assert!(!regex.may_end(&half) && !regex.allows(&half, b"a") && regex.may_end(&regex.advance(&half, &[0xA9]).unwrap()));
+    }
+
+    #[test]
+    fn merged_states_are_equal() {
+        let regex = Regex::new("(aa|ba)c*").unwrap();
+        let state = |text: &[u8]| regex.advance(&regex.start(), text).unwrap();
+        assert_eq!(state(b"aa"), state(b"baccc"));
+    }
+
+    #[test]
+    fn bad_patterns_say_what_and_where() {
+        let error = Regex::new("a(b").unwrap_err();
+        assert!(error.to_string().contains("column 2"), "{error}");
+        assert!(Regex::new("[a&&b]").unwrap_err().is_unsatisfiable());
+        assert!(Regex::new(r"\bé").unwrap_err().is_unsupported());
+        assert!(Regex::new("(?:.{1000}){1000}").is_err());
+    }
+}

@@ -162,7 +162,7 @@ fn subsets(size: usize) -> impl Iterator<Item = Vec<u32>> {
 fn awrs_options() -> Vec<(String, Awrs)> {
     let mut options = Vec::new();
     for eps in [0.0, 0.1, 0.3, 1.0] {
-        for peeks in [0, 1, 2, u32::MAX] {
+        for peeks in [0, 1, 2, 3, u32::MAX] {
             for rejects in [Some(0), Some(1), Some(2), None] {
                 let awrs = Awrs::new().eps(eps).max_peeks(peeks);
                 let awrs = rejects.map_or(awrs.without_mask(), |rejects| awrs.max_rejects(rejects));
@@ -238,6 +238,17 @@ fn the_weight_of_awrs_varies_by_no_more_than_a_quarter_of_eps_squared() {
             assert!(exact.variance <= eps * eps / 4.0 + 1e-15, "eps {eps}: {}", exact.variance);
         }
     }
+}
+
+#[test]
+fn on_flat_rows_several_draws_are_averaged_and_the_variance_falls_with_their_number() {
+    let (probs, allowed) = ([1.0 / 12.0; 12], [0, 3, 5, 8]);
+    let variance = |peeks| {
+        let awrs = Awrs::new().eps(0.0).max_peeks(peeks).without_mask();
+        assert_proper("averaged", &awrs, &probs, &allowed, &[1, 2, 4, 6], true).variance
+    };
+    let one = variance(1);
+    assert!(variance(2) < 0.55 * one && variance(3) < 0.35 * one, "{one} {} {}", variance(2), variance(3));
 }
 
 #[test]

@@ -7,13 +7,21 @@
 //! weight. The paper estimates Z by a second run of rejections; we peek instead:
 //!
 //! 1. X and all tokens known to be allowed make up the mass A seen allowed; U is the mass not yet seen.
-//! 2. While U is above `eps` and peeks are left, the likeliest unseen token is asked about.
-//! 3. One last token Y is drawn from the unseen in proportion to its mass; Z is estimated as A + U where
-//!    Y is allowed and as A where it is not. Its mean over Y is Z exactly.
+//! 2. While U is above `eps`, the likeliest unseen token is asked about, if it is likely enough to be
+//!    worth a question.
+//! 3. One or more last tokens Y are drawn from the unseen in proportion to their mass. Each gives an
+//!    estimate of Z: A + U where Y is allowed and A where it is not (A and U as they were before that
+//!    draw). Its mean over Y is Z exactly. The weight is the mean of these estimates.
 //!
-//! The error is at most U, the variance at most U²/4, and [A, A + U] certainly contains Z. `eps = 1` is
-//! the recursive estimator of genlm-control (no peeks before the last), `eps = 0` with peeks without
-//! end is exact masking.
+//! A single estimate is off by at most U, with a variance of at most U²/4; e of them divide the variance
+//! by about e. So peaked rows, where a few peeks leave next to nothing unseen, need one last draw, and
+//! flat rows, where no peek helps, get many. Peeking at a token of mass m beats one more draw of b when
+//! (U - m)² / (b - 1) < U² / b, that is about m > U / 2b; both numbers are known before any label is, so
+//! the plan never looks ahead. [A, A + U] certainly contains Z at the end. (The paper's lemma behind
+//! this is Des Raj's: any plan made from the past gives each estimate the mean Z.)
+//!
+//! `eps = 1` is the recursive estimator of genlm-control (one last draw and no peeks), `eps = 0` with
+//! peeks without end is exact masking.
 //!
 //! Two sound shortcuts. Labels known from other particles and steps at the same constraint state count
 //! as seen: refused ones are never proposed, allowed ones are part of A. And after `max_rejects`
@@ -45,10 +53,10 @@ pub struct Awrs {
 
 impl Default for Awrs {
     /// `eps` 0.01: the weight's standard deviation is then at most half a per cent, far below what the
-    /// model's own uncertainty puts on the particles. 16 peeks: rows of language models fall off so fast
-    /// that the likeliest 16 tokens nearly always hold all but `eps`; where they do not (flat rows), more
-    /// peeks of that size would not help. 16 rejects: refusals in such number mean that Z is small, where
-    /// a mask soon costs less than going on, and is exact.
+    /// choice of tokens itself puts on the particles. 16 peeks: rows of language models fall off so fast
+    /// that a few peeks nearly always leave no more than `eps`; on flat rows 16 draws bring the relative
+    /// variance down to a sixteenth. 16 rejects: refusals in such number mean that Z is small, where a
+    /// mask soon costs less than going on, and is exact.
     fn default() -> Self {
         Self { eps: 0.01, max_peeks: 16, max_rejects: 16, mask_fallback: true }
     }
@@ -65,15 +73,16 @@ impl Awrs {
         Self { eps: 0.0, max_peeks: u32::MAX, max_rejects: u32::MAX, mask_fallback: false }
     }
 
-    /// Stop peeking when no more than this probability is unseen. 0 peeks on to the last token, 1 never
-    /// peeks before the last. Values outside [0, 1] (and NaN) mean the nearest of them (1).
+    /// Stop asking when the error is no larger than that of one draw with this probability unseen. 0 asks
+    /// as often as it may, 1 but once. Values outside [0, 1] (and NaN) mean the nearest of them (1).
     #[must_use]
     pub fn eps(mut self, eps: f64) -> Self {
         self.eps = if eps.is_nan() { 1.0 } else { eps.clamp(0.0, 1.0) };
         self
     }
 
-    /// The most peeks before the last, random one.
+    /// The most tokens asked about after the first allowed one, those drawn at random included. 0 means 1:
+    /// without a last draw there is no estimate.
     #[must_use]
     pub fn max_peeks(mut self, peeks: u32) -> Self {
         self.max_peeks = peeks;
@@ -114,39 +123,45 @@ impl TokenSampler for Awrs {
             walk.remove_all(allowed);
         }
         books.unseen = walk.remaining();
-        self.peek(walk, labels, &mut books);
-        let mut estimate = books.allowed;
-        if let Some(last) = walk.draw() {
-            let mass = walk.mass(last);
-            walk.remove(last);
-            if labels.check(last) {
-                estimate += books.unseen;
-                books.see_allowed(mass);
-            }
-            books.unseen = walk.remaining();
-        }
+        let draws = self.peek(walk, labels, &mut books);
+        let estimate = mean_of_draws(walk, labels, &mut books, draws);
         let record = books.record(estimate, labels.checks());
         Draw::Token { token, log_weight: record.log_z, record }
     }
 }
 
 impl Awrs {
-    /// Asks about the likeliest unseen tokens. When to stop depends on the row and on labels seen so far,
-    /// never on a label still to come: that is what keeps the weight proper.
-    fn peek(&self, walk: &mut dyn Walk, labels: &mut dyn Labels, books: &mut Books) {
-        for _ in 0..self.max_peeks {
-            if books.unseen <= self.eps {
-                return;
-            }
-            let Some(token) = walk.largest() else { return };
+    /// Asks about the likeliest unseen tokens; the number of draws that should follow. When to stop depends
+    /// on the row and on labels seen so far, never on a label still to come: that keeps the weight proper.
+    fn peek(&self, walk: &mut dyn Walk, labels: &mut dyn Labels, books: &mut Books) -> u32 {
+        let mut left = self.max_peeks;
+        while left > 1 && books.unseen > self.eps {
+            let Some(token) = walk.largest() else { break };
             let mass = walk.mass(token);
-            walk.remove(token);
-            if labels.check(token) {
-                books.see_allowed(mass);
+            if mass * 2.0 * f64::from(left) <= books.unseen {
+                break;
             }
-            books.unseen = walk.remaining();
+            books.ask(walk, labels, token);
+            left -= 1;
         }
+        // As many draws as bring the error down to that of one draw with `eps` unseen.
+        let wanted = (books.unseen / self.eps).powi(2).ceil();
+        if wanted < f64::from(left) { (wanted as u32).max(1) } else { left.max(1) }
     }
+}
+
+/// The mean of as many unbiased estimates of Z, one a draw from what is unseen.
+fn mean_of_draws(walk: &mut dyn Walk, labels: &mut dyn Labels, books: &mut Books, draws: u32) -> f64 {
+    let mut sum = 0.0;
+    for drawn in 0..draws {
+        let Some(token) = walk.draw() else {
+            // Nothing is unseen: the estimates still to come are all exact.
+            return (sum + books.allowed * f64::from(draws - drawn)) / f64::from(draws);
+        };
+        let (allowed, unseen) = (books.allowed, books.unseen);
+        sum += if books.ask(walk, labels, token) { allowed + unseen } else { allowed };
+    }
+    sum / f64::from(draws)
 }
 
 /// How the search for the first allowed token ended.

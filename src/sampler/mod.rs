@@ -142,6 +142,18 @@ impl Books {
         }
     }
 
+    /// Asks about a token and takes it off the walk; whether it is allowed.
+    fn ask(&mut self, walk: &mut dyn Walk, labels: &mut dyn Labels, token: TokenId) -> bool {
+        let mass = walk.mass(token);
+        walk.remove(token);
+        let allowed = labels.check(token);
+        if allowed {
+            self.see_allowed(mass);
+        }
+        self.unseen = walk.remaining();
+        allowed
+    }
+
     fn see_allowed(&mut self, mass: f64) {
         if mass > 0.0 {
             self.allowed += mass;

@@ -1,5 +1,7 @@
-//! The command `tamis`.
+//! The command `tamis`. What it does is in `cli/`; what it is made of is the library.
 
 mod cli;
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

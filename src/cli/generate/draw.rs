@@ -1,0 +1,84 @@
+//! The run of `tamis generate`: a model, a posterior, a report.
+
+use super::plan::{Form, Plan};
+use crate::cli::files::json_bytes;
+use crate::cli::model::Model;
+use crate::cli::progress::Progress;
+use crate::cli::{CliError, screen};
+use std::process::ExitCode;
+use std::time::Instant;
+use tamis::decode::{DecodeError, Posterior};
+use tamis::report::{Look, RunInfo, Summary, Timings, to_json};
+
+/// Has the model, runs and reports.
+pub fn draw(plan: Plan) -> Result<ExitCode, CliError> {
+    let Plan { model, threads, decoding, mut info, form, output } = plan;
+    let progress = Progress::new(form != Form::Text);
+    let mut model = Model::load(&model, threads, &progress)?;
+    info.prompt.tokens = model.prompt(&info.prompt)?;
+    info.model = model.info.clone();
+    let started = Instant::now();
+    let mut timings = Timings { load: model.load_seconds, ..Timings::default() };
+    let mut unfinished = info.options.particles;
+    let mut steps = progress.steps(info.options.particles);
+    let posterior = decoding.run_watched(&mut model.lm, &info.prompt.tokens, |step| {
+        if step.step == 0 {
+            timings.first_token = started.elapsed().as_secs_f64();
+        }
+        timings.tokens += unfinished;
+        unfinished = step.unfinished;
+        steps.step(step, timings.tokens);
+    });
+    timings.run = started.elapsed().as_secs_f64();
+    info.timings = timings;
+    drop(steps);
+    let posterior = posterior.map_err(of_decoding)?;
+    match form {
+        Form::Json => output.write(&json_bytes(&to_json(&posterior, &info)))?,
+        Form::Summary => {
+            let look = if output.is_stdout() { screen::look() } else { Look::PLAIN };
+            output.write(Summary::new(&posterior, &info, look).to_string().as_bytes())?;
+        }
+        Form::Text => {
+            if let Some(best) = posterior.best() {
+                let mut text = best.text.clone();
+                text.push(b'\n');
+                output.write(&text)?;
+            }
+        }
+    }
+    if posterior.is_impossible() { Err(impossible(&posterior, &info)) } else { Ok(ExitCode::SUCCESS) }
+}
+
+fn of_decoding(error: DecodeError) -> CliError {
+    if error.is_options() {
+        CliError::usage(error.to_string())
+    } else if error.as_model().is_some() {
+        CliError::model(error.to_string())
+    } else {
+        CliError::failure(error.to_string())
+    }
+}
+
+/// That all particles died, where the last of them did, and what to try.
+fn impossible(posterior: &Posterior, info: &RunInfo) -> CliError {
+    let options = &info.options;
+    let dead = match options.particles {
+        1 => "the one particle died".to_owned(),
+        particles => format!("all {particles} particles died"),
+    };
+    let Some(last) = posterior.deaths.first() else {
+        return CliError::impossible(format!("no answer: {dead}"));
+    };
+    let wanted = last.wanted.as_ref().map(|wanted| format!(" ({wanted})")).unwrap_or_default();
+    if last.out_of_tokens {
+        let message = format!("no answer: {dead}, the last at the limit of {} tokens{wanted}", options.max_tokens);
+        return CliError::impossible(message).hint("allow longer answers with --max-tokens, or bound the constraint (maxLength, maxItems)");
+    }
+    let message = format!("no answer: {dead}, the last after {} tokens{wanted}", last.tokens);
+    CliError::impossible(message).hint(match options.sampler.as_str() {
+        "direct" => "the sampler `direct` dies at the first refused token; try --sampler awrs",
+        _ if options.changes_the_model() => "what the constraint wants may have been cut off; try without --top-k, --top-p and --min-p",
+        _ => "no text that the model can write goes on from there: look for parts of the constraint that contradict each other",
+    })
+}

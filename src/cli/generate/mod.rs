@@ -1,0 +1,30 @@
+//! `tamis generate`: answers of a model under a constraint.
+//!
+//! `args.rs` is what was typed, `plan.rs` what it means; all that can be wrong with either is told before
+//! a model is fetched or loaded. `draw.rs` (feature `candle`) is the run.
+
+mod args;
+#[cfg(feature = "candle")]
+mod draw;
+mod plan;
+
+pub use args::GenerateArgs;
+
+use super::CliError;
+use plan::Plan;
+use std::process::ExitCode;
+
+/// Runs the command.
+pub fn run(args: GenerateArgs) -> Result<ExitCode, CliError> {
+    let plan = Plan::new(args)?;
+    draw(plan)
+}
+
+#[cfg(feature = "candle")]
+use draw::draw;
+
+#[cfg(not(feature = "candle"))]
+fn draw(plan: Plan) -> Result<ExitCode, CliError> {
+    let message = format!("the model {} cannot be run: this `tamis` was built without a model runtime", plan.model);
+    Err(CliError::model(message).hint("build it with the feature `candle`, which is on by default"))
+}

@@ -1,0 +1,158 @@
+//! What the arguments of `tamis generate` mean: objects of the library, all checked.
+
+use super::args::{GenerateArgs, SamplerName};
+use crate::cli::CliError;
+use crate::cli::files::{Output, is_stdin, json_bytes, read_text};
+use std::path::Path;
+use tamis::constraint::{AnyConstraint, ConstraintError, Product, Regex};
+use tamis::decode::ConstrainedDecoding;
+use tamis::next_token::Truncation;
+use tamis::report::{ConstraintInfo, OptionsInfo, PromptInfo, RunInfo, unsatisfiable_to_json};
+use tamis::sampler::{Awrs, Direct, Improper, Masked};
+use tamis::smc::SmcOptions;
+
+/// How the result is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// For a person.
+    Summary,
+    /// Everything, for a program.
+    Json,
+    /// The best answer's text alone.
+    Text,
+}
+
+/// A run to be made.
+pub struct Plan {
+    /// What the user called the model.
+    pub model: String,
+    /// Threads for the model.
+    pub threads: Option<usize>,
+    /// The run, short of the model.
+    pub decoding: ConstrainedDecoding<AnyConstraint>,
+    /// What the report says of it; the parts that the model knows are still empty.
+    pub info: RunInfo,
+    /// How the result is shown.
+    pub form: Form,
+    /// Where it goes.
+    pub output: Output,
+}
+
+impl Plan {
+    /// Makes the objects that the arguments speak of, and checks all that can be checked without a model.
+    pub fn new(args: GenerateArgs) -> Result<Self, CliError> {
+        let form = match (args.json, args.quiet) {
+            (true, _) => Form::Json,
+            (_, true) => Form::Text,
+            _ => Form::Summary,
+        };
+        let output = Output::new(args.output.clone())?;
+        let options = options(&args)?;
+        let truncation = truncation(&args)?;
+        if args.schema.is_none() && args.regex.is_none() {
+            return Err(CliError::usage("there is no constraint: give --schema FILE, --regex PATTERN or both")
+                .hint("to sample without one, let everything match: --regex '(?s).*'"));
+        }
+        let prompt = prompt(&args)?;
+        let mut info = RunInfo { prompt, options, ..RunInfo::default() };
+        info.model.name.clone_from(&args.model);
+        let schema = args.schema.as_deref().map(read_text).transpose()?;
+        let constraint = match constraint(schema.as_deref(), &args, &mut info) {
+            Ok(constraint) => constraint,
+            Err((what, error)) => {
+                if error.is_unsatisfiable() && form == Form::Json {
+                    output.write(&json_bytes(&unsatisfiable_to_json(&info, &error.to_string())))?;
+                }
+                return Err(CliError::constraint(&what, &error));
+            }
+        };
+        let decoding = ConstrainedDecoding::new(constraint)
+            .particles(args.particles)
+            .seed(args.seed)
+            .max_tokens(args.max_tokens)
+            .ess_threshold(args.ess_threshold)
+            .truncation(truncation);
+        let decoding = match args.sampler {
+            SamplerName::Awrs => decoding.sampler(Awrs::new()),
+            SamplerName::Masked => decoding.sampler(Masked::new()),
+            SamplerName::Direct => decoding.sampler(Direct::new()),
+            SamplerName::Improper => decoding.sampler(Improper::new()),
+        };
+        Ok(Self { model: args.model, threads: args.threads, decoding, info, form, output })
+    }
+}
+
+fn options(args: &GenerateArgs) -> Result<OptionsInfo, CliError> {
+    let mut smc = SmcOptions::default();
+    smc.particles = args.particles;
+    smc.ess_threshold = args.ess_threshold;
+    if let Some(problem) = smc.problem() {
+        return Err(CliError::usage(problem));
+    }
+    Ok(OptionsInfo {
+        particles: args.particles,
+        seed: args.seed,
+        max_tokens: args.max_tokens,
+        sampler: args.sampler.name().into(),
+        properly_weighted: args.sampler != SamplerName::Improper,
+        ess_threshold: args.ess_threshold,
+        temperature: args.temperature,
+        top_k: args.top_k,
+        top_p: args.top_p,
+        min_p: args.min_p,
+    })
+}
+
+fn truncation(args: &GenerateArgs) -> Result<Truncation, CliError> {
+    let mut truncation = Truncation::default();
+    truncation.temperature = args.temperature;
+    truncation.top_k = args.top_k;
+    truncation.top_p = args.top_p;
+    truncation.min_p = args.min_p;
+    match truncation.problem() {
+        Some(problem) => Err(CliError::usage(problem)),
+        None => Ok(truncation),
+    }
+}
+
+fn prompt(args: &GenerateArgs) -> Result<PromptInfo, CliError> {
+    // Exactly one of the four is there: the parser sees to it.
+    let typed = args.question.as_ref().or(args.prompt.as_ref()).or(args.raw.as_ref());
+    let file = match (typed, &args.prompt_file) {
+        (Some(text), _) if is_stdin(text) => Some(Path::new("-")),
+        (Some(_), _) => None,
+        (None, file) => file.as_deref(),
+    };
+    let both = file.is_some_and(is_stdin) && args.schema.as_ref().is_some_and(is_stdin);
+    if both {
+        return Err(CliError::usage("both the prompt and --schema are to be read from standard input").hint("name a file for one of them"));
+    }
+    let text = match (file, typed) {
+        (Some(file), _) => read_text(file)?,
+        (None, typed) => typed.cloned().unwrap_or_default(),
+    };
+    Ok(PromptInfo { text, system: args.system.clone(), chat: args.raw.is_none(), tokens: Vec::new() })
+}
+
+/// The constraints named, joined; `info` is told of each. On failure, what was to define it and why not.
+fn constraint(schema: Option<&str>, args: &GenerateArgs, info: &mut RunInfo) -> Result<AnyConstraint, (String, ConstraintError)> {
+    let mut parts = Vec::new();
+    if let (Some(text), Some(path)) = (schema, &args.schema) {
+        let source = if is_stdin(path) { "--schema from standard input".to_owned() } else { path.display().to_string() };
+        info.constraints.push(ConstraintInfo { kind: "json_schema", source: source.clone() });
+        parts.push(AnyConstraint::new(json_schema(text, args.max_whitespace).map_err(|error| (source, error))?));
+    }
+    if let Some(pattern) = &args.regex {
+        info.constraints.push(ConstraintInfo { kind: "regex", source: pattern.clone() });
+        parts.push(AnyConstraint::new(Regex::new(pattern).map_err(|error| (format!("--regex {pattern:?}"), error))?));
+    }
+    match <[AnyConstraint; 1]>::try_from(parts) {
+        Ok([only]) => Ok(only),
+        Err(parts) => Ok(AnyConstraint::new(Product::new(parts))),
+    }
+}
+
+// TO JOIN: `JsonSchema::parse` when it lands.
+fn json_schema(_text: &str, _max_whitespace: Option<usize>) -> Result<Regex, ConstraintError> {
+    Err(ConstraintError::unsupported("JSON Schemas are not joined to the command yet"))
+}

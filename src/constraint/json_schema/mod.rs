@@ -1,3 +1,151 @@
-//! stub
-/// stub
-pub struct JsonSchema;
+//! JSON Schema, enforced while the text is written.
+//!
+//! Not a translation to a grammar but a *streaming validator*: it follows the bytes of a JSON text and
+//! keeps, for each open value, which schemas judge it and what is known of their verdicts. So properties
+//! may come in any order and any spelling, rules may be negated and combined at will, and where a value
+//! closes its verdict is exact. Prefixes are judged as tightly as is cheap: names by those still
+//! possible, strings by automata and lists, numbers by intervals, branches as soon as they fail.
+//!
+//! A schema is compiled (`compile.rs`, `keywords.rs`, `pattern.rs`) to a graph of nodes (`node.rs`);
+//! `plan.rs` unrolls what judges one value; `machine.rs` is the byte automaton, with `text.rs` and
+//! `scalar.rs` for what is inside strings and numbers and `container.rs` for open objects and arrays;
+//! `number.rs` is exact decimal arithmetic; `refusal.rs` puts refusals in words.
+
+mod compile;
+mod container;
+mod keywords;
+mod machine;
+mod node;
+mod number;
+mod options;
+mod pattern;
+mod plan;
+mod refusal;
+mod scalar;
+mod text;
+
+pub use machine::JsonState;
+pub use options::Options;
+
+use super::{Constraint, ConstraintError, Rejection};
+use node::{Node, NodeId};
+use plan::Plan;
+use serde_json::Value;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+/// The JSON texts whose value satisfies a schema.
+///
+/// ```
+/// use tamis::constraint::{Constraint, JsonSchema};
+/// let schema = JsonSchema::parse(r#"{"type": "object", "properties": {"age": {"type": "integer", "minimum": 0}}, "required": ["age"]}"#)?;
+/// let state = schema.advance(&schema.start(), br#"{"name": "Ada", "age": "#).unwrap();
+/// assert!(schema.allows(&state, b"36}") && !schema.allows(&state, b"\"36\""));
+/// let why = schema.explain(&state, b"true").unwrap();
+/// assert_eq!(why.instance_pointer(), Some("/age"));
+/// assert_eq!(why.schema_pointer(), Some("#/properties/age/type"));
+/// assert_eq!(why.expected(), "an integer");
+/// # Ok::<(), tamis::constraint::ConstraintError>(())
+/// ```
+pub struct JsonSchema {
+    nodes: Vec<Node>,
+    plans: Vec<OnceLock<Arc<Plan>>>,
+    root: NodeId,
+    options: Options,
+}
+
+impl JsonSchema {
+    /// Compiles a schema, with the default options.
+    ///
+    /// # Errors
+    /// See [`JsonSchema::with_options`].
+    pub fn new(schema: &Value) -> Result<Self, ConstraintError> {
+        Self::with_options(schema, &Options::default())
+    }
+
+    /// Compiles a schema.
+    ///
+    /// # Errors
+    /// If a keyword's value has no meaning, a keyword is not enforced or not known, a reference leads
+    /// nowhere, the schema applies itself without end, no value can satisfy it as far as its outermost
+    /// rules tell, or it is too large. The error names the keyword and its JSON pointer.
+    pub fn with_options(schema: &Value, options: &Options) -> Result<Self, ConstraintError> {
+        compile::compile(schema, options)
+    }
+
+    /// Compiles the text of a schema, with the default options.
+    ///
+    /// # Errors
+    /// If the text is no JSON, with line and column; else as [`JsonSchema::with_options`].
+    pub fn parse(schema: &str) -> Result<Self, ConstraintError> {
+        Self::parse_with_options(schema, &Options::default())
+    }
+
+    /// Compiles the text of a schema.
+    ///
+    /// # Errors
+    /// As [`JsonSchema::parse`].
+    pub fn parse_with_options(schema: &str, options: &Options) -> Result<Self, ConstraintError> {
+        let value: Value = serde_json::from_str(schema).map_err(|error| {
+            let message = error.to_string();
+            let message = message.split(" at line ").next().unwrap_or_default();
+            ConstraintError::syntax(format!("the schema is no JSON: {message}")).at_line(error.line(), error.column())
+        })?;
+        Self::with_options(&value, options)
+    }
+
+    /// The first refusal among `bytes`, with its offset and the state before it.
+    fn first_refusal(&self, state: &JsonState, bytes: &[u8]) -> Option<(usize, JsonState, refusal::Refusal)> {
+        let mut after = state.clone();
+        bytes.iter().enumerate().find_map(|(offset, byte)| {
+            let before = after.clone();
+            self.step(&mut after, *byte).err().map(|refusal| (offset, before, refusal))
+        })
+    }
+}
+
+impl fmt::Debug for JsonSchema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JsonSchema").field("nodes", &self.nodes.len()).field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Constraint for JsonSchema {
+    type State = JsonState;
+
+    fn start(&self) -> JsonState {
+        self.start_state()
+    }
+
+    fn advance(&self, state: &JsonState, bytes: &[u8]) -> Option<JsonState> {
+        let mut state = state.clone();
+        bytes.iter().all(|byte| self.step(&mut state, *byte).is_ok()).then_some(state)
+    }
+
+    fn may_end(&self, state: &JsonState) -> bool {
+        self.is_complete(state)
+    }
+
+    fn explain(&self, state: &JsonState, bytes: &[u8]) -> Option<Rejection> {
+        let (offset, before, refusal) = self.first_refusal(state, bytes)?;
+        let (expected, schema_pointer) = refusal.words(self, before.top());
+        let rejection = Rejection::new(offset, Some(bytes[offset]), expected).in_instance(before.pointer());
+        Some(match schema_pointer {
+            Some(pointer) => rejection.by_schema(pointer),
+            None => rejection,
+        })
+    }
+
+    fn explain_end(&self, state: &JsonState) -> Option<Rejection> {
+        if self.may_end(state) {
+            return None;
+        }
+        // A number at the top may be complete and yet not be what the schema wants: the end refuses it.
+        if let Some((_, before, refusal)) = self.first_refusal(state, b" ").filter(|_| state.top().is_none()) {
+            let (expected, pointer) = refusal.words(self, None);
+            let rejection = Rejection::new(0, None, expected).in_instance(before.pointer());
+            return Some(pointer.into_iter().fold(rejection, Rejection::by_schema));
+        }
+        Some(Rejection::new(0, None, state.wants()).in_instance(state.pointer()))
+    }
+}

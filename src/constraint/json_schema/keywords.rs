@@ -1,0 +1,333 @@
+//! What each keyword of a schema object adds to its node.
+
+use super::compile::{Compiler, Draft, decimal, escaped, type_name};
+use super::node::{Contains, Kind, Node, NodeId};
+use super::number::{Bound, Decimal};
+use super::pattern;
+use crate::constraint::ConstraintError;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// Keywords that describe and do not restrict.
+const ANNOTATIONS: [&str; 18] = [
+    "$schema",
+    "$id",
+    "id",
+    "$comment",
+    "$anchor",
+    "$dynamicAnchor",
+    "$defs",
+    "definitions",
+    "$vocabulary",
+    "title",
+    "description",
+    "default",
+    "examples",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "contentEncoding",
+    "contentMediaType",
+];
+
+/// Keywords of the standard that are not enforced: an error, never ignored.
+const NOT_ENFORCED: [&str; 3] = ["$dynamicRef", "$recursiveRef", "$recursiveAnchor"];
+
+/// Adds the rules of `object` to `node`.
+pub(super) fn apply<'a>(
+    compiler: &mut Compiler<'a>,
+    node: &mut Node,
+    object: &'a Map<String, Value>,
+    pointer: &str,
+) -> Result<(), ConstraintError> {
+    // Up to draft 7, `$ref` replaces everything beside it.
+    if compiler.draft <= Draft::Draft7
+        && let Some(reference) = object.get("$ref")
+    {
+        return keyword(compiler, node, object, "$ref", reference, pointer);
+    }
+    for (name, value) in object {
+        keyword(compiler, node, object, name, value, pointer)?;
+    }
+    node.objects.properties.sort();
+    node.objects.required.sort();
+    node.objects.required.dedup();
+    Ok(())
+}
+
+fn keyword<'a>(
+    compiler: &mut Compiler<'a>,
+    node: &mut Node,
+    object: &'a Map<String, Value>,
+    name: &str,
+    value: &'a Value,
+    pointer: &str,
+) -> Result<(), ConstraintError> {
+    let at = format!("{pointer}/{}", escaped(name));
+    let draft = compiler.draft;
+    let wrong = |wanted: &str| ConstraintError::invalid(format!("`{name}` must be {wanted}, not {}", type_name(value))).at(at.as_str());
+    match name {
+        "$ref" => {
+            let reference = value.as_str().ok_or_else(|| wrong("a string"))?;
+            let target = compiler.reference(reference, &at)?;
+            node.applicators.all.push(target);
+        }
+        "type" => {
+            let names: Vec<&Value> = match value {
+                Value::String(_) => vec![value],
+                Value::Array(names) if !names.is_empty() => names.iter().collect(),
+                _ => return Err(wrong("the name of a type, or a list of them")),
+            };
+            let (mut kinds, mut integer, mut number) = (0, false, false);
+            for name in names {
+                kinds |= match name.as_str() {
+                    Some("null") => Kind::Null.bit(),
+                    Some("boolean") => Kind::True.bit() | Kind::False.bit(),
+                    Some("string") => Kind::String.bit(),
+                    Some("array") => Kind::Array.bit(),
+                    Some("object") => Kind::Object.bit(),
+                    Some("integer") => {
+                        integer = true;
+                        Kind::Number.bit()
+                    }
+                    Some("number") => {
+                        number = true;
+                        Kind::Number.bit()
+                    }
+                    _ => {
+                        let known = "null, boolean, object, array, number, integer or string";
+                        return Err(ConstraintError::invalid(format!("{name} is no type; types are {known}")).at(at));
+                    }
+                };
+            }
+            node.types.kinds &= kinds;
+            node.types.integer |= integer && !number;
+        }
+        "enum" => {
+            let values = value.as_array().ok_or_else(|| wrong("a list of values"))?;
+            compiler.one_of_values(node, values, &at)?;
+        }
+        "const" if draft >= Draft::Draft6 => compiler.one_of_values(node, std::slice::from_ref(value), &at)?,
+
+        "minLength" => node.strings.min_length = Some(count(value, &wrong)?),
+        "maxLength" => node.strings.max_length = Some(count(value, &wrong)?),
+        "pattern" => {
+            let source = value.as_str().ok_or_else(|| wrong("a string"))?;
+            match pattern::compile(source) {
+                Ok(pattern) => node.strings.patterns.push(pattern),
+                Err(error) if error.is_unsatisfiable() => node.types.kinds &= !Kind::String.bit(),
+                Err(error) => return Err(named(error, name).at(at)),
+            }
+        }
+        "format" if compiler.options.format_is_annotation => drop(value.as_str().ok_or_else(|| wrong("a string"))?),
+        "format" => {
+            let format = value.as_str().ok_or_else(|| wrong("a string"))?;
+            return Err(ConstraintError::unsupported(format!(
+                "`format` is not enforced yet (here {format:?}); use `pattern`, or take formats as annotations"
+            ))
+            .at(at));
+        }
+
+        "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum" => bound(node, object, draft, name, value, &at)?,
+        "multipleOf" => {
+            let Value::Number(number) = value else { return Err(wrong("a number")) };
+            let divisor = decimal(&number.to_string(), &at)?;
+            if divisor <= zero() {
+                return Err(ConstraintError::invalid("`multipleOf` must be above 0").at(at));
+            }
+            node.numbers.multiple_of = Some(divisor);
+        }
+
+        "properties" => {
+            for (name, value) in value.as_object().ok_or_else(|| wrong("an object of schemas"))? {
+                let child = compiler.schema(value, &format!("{at}/{}", escaped(name)))?;
+                node.objects.properties.push((name.as_str().into(), child));
+            }
+        }
+        "patternProperties" => {
+            for (source, value) in value.as_object().ok_or_else(|| wrong("an object of schemas"))? {
+                let place = format!("{at}/{}", escaped(source));
+                let child = compiler.schema(value, &place)?;
+                match pattern::compile(source) {
+                    Ok(pattern) => node.objects.patterns.push((pattern, child)),
+                    Err(error) if error.is_unsatisfiable() => {}
+                    Err(error) => return Err(named(error, name).at(place)),
+                }
+            }
+        }
+        "additionalProperties" => node.objects.additional = Some(compiler.schema(value, &at)?),
+        "unevaluatedProperties" if draft >= Draft::Draft2019 => node.objects.unevaluated = Some(compiler.schema(value, &at)?),
+        "propertyNames" if draft >= Draft::Draft6 => node.objects.names = Some(compiler.schema(value, &at)?),
+        "required" => node.objects.required.extend(strings(value, &wrong)?),
+        "minProperties" => node.objects.min_properties = Some(count(value, &wrong)?),
+        "maxProperties" => node.objects.max_properties = Some(count(value, &wrong)?),
+        "dependentRequired" if draft >= Draft::Draft2019 => {
+            for (name, names) in value.as_object().ok_or_else(|| wrong("an object of lists of names"))? {
+                node.objects.dependent_required.push((name.as_str().into(), strings(names, &wrong)?));
+            }
+        }
+        "dependentSchemas" if draft >= Draft::Draft2019 => {
+            for (name, value) in value.as_object().ok_or_else(|| wrong("an object of schemas"))? {
+                let child = compiler.schema(value, &format!("{at}/{}", escaped(name)))?;
+                node.applicators.dependent.push((name.as_str().into(), child));
+            }
+        }
+        // Split in two by draft 2019-09, and still read by most validators.
+        "dependencies" => {
+            for (name, value) in value.as_object().ok_or_else(|| wrong("an object of schemas and lists of names"))? {
+                if value.is_array() {
+                    node.objects.dependent_required.push((name.as_str().into(), strings(value, &wrong)?));
+                } else {
+                    let child = compiler.schema(value, &format!("{at}/{}", escaped(name)))?;
+                    node.applicators.dependent.push((name.as_str().into(), child));
+                }
+            }
+        }
+
+        "prefixItems" if draft >= Draft::Draft2020 => node.arrays.prefix = schemas(compiler, value, &at, &wrong)?,
+        "items" if value.is_array() && draft < Draft::Draft2020 => {
+            node.arrays.prefix = schemas(compiler, value, &at, &wrong)?;
+            if let Some(additional) = object.get("additionalItems") {
+                node.arrays.items = Some(compiler.schema(additional, &format!("{pointer}/additionalItems"))?);
+            }
+        }
+        "items" => node.arrays.items = Some(compiler.schema(value, &at)?),
+        // With a list of items it is read there; without one it means nothing.
+        "additionalItems" if draft < Draft::Draft2020 => drop(compiler.schema(value, &at)?),
+        "unevaluatedItems" if draft >= Draft::Draft2019 => node.arrays.unevaluated = Some(compiler.schema(value, &at)?),
+        "minItems" => node.arrays.min_items = Some(count(value, &wrong)?),
+        "maxItems" => node.arrays.max_items = Some(count(value, &wrong)?),
+        "uniqueItems" => node.arrays.unique = value.as_bool().ok_or_else(|| wrong("true or false"))?,
+        "contains" if draft >= Draft::Draft6 => {
+            let limits = draft >= Draft::Draft2019;
+            let limit = |name: &str| match object.get(name).filter(|_| limits) {
+                Some(value) => {
+                    let wrong =
+                        |wanted: &str| ConstraintError::invalid(format!("`{name}` must be {wanted}")).at(format!("{pointer}/{name}"));
+                    count(value, &wrong).map(Some)
+                }
+                None => Ok(None),
+            };
+            node.arrays.contains = Some(Contains {
+                node: compiler.schema(value, &at)?,
+                min: limit("minContains")?.unwrap_or(1),
+                max: limit("maxContains")?,
+                evaluates: draft >= Draft::Draft2020,
+            });
+        }
+        // Read with `contains`; without it they mean nothing.
+        "minContains" | "maxContains" if draft >= Draft::Draft2019 => drop(count(value, &wrong)?),
+
+        "allOf" => {
+            let all = schemas(compiler, value, &at, &wrong)?;
+            node.applicators.all.extend(all);
+        }
+        "anyOf" => {
+            let any = schemas(compiler, value, &at, &wrong)?;
+            node.applicators.any.push(any);
+        }
+        "oneOf" => {
+            let one = schemas(compiler, value, &at, &wrong)?;
+            node.applicators.one.push(distinct(compiler, one)?);
+        }
+        "not" => {
+            let not = compiler.schema(value, &at)?;
+            node.applicators.not.push(not);
+        }
+        "if" if draft >= Draft::Draft7 => {
+            let mut branch = |name: &str| match object.get(name) {
+                Some(value) => compiler.schema(value, &format!("{pointer}/{name}")),
+                None => Ok(NodeId::ANY),
+            };
+            let (then, otherwise) = (branch("then")?, branch("else")?);
+            node.applicators.conditional = Some((compiler.schema(value, &at)?, then, otherwise));
+        }
+        // Read with `if`; without it they mean nothing.
+        "then" | "else" if draft >= Draft::Draft7 => drop(compiler.schema(value, &at)?),
+
+        _ if ANNOTATIONS.contains(&name) || name == "contentSchema" => {}
+        _ if NOT_ENFORCED.contains(&name) => {
+            return Err(ConstraintError::unsupported(format!("`{name}` is not enforced yet")).at(at));
+        }
+        _ if compiler.options.unknown_keywords => {}
+        _ => {
+            return Err(ConstraintError::unsupported(format!(
+                "`{name}` is no keyword of this version of JSON Schema; if it only describes, allow unknown keywords"
+            ))
+            .at(at));
+        }
+    }
+    Ok(())
+}
+
+fn bound(node: &mut Node, object: &Map<String, Value>, draft: Draft, name: &str, value: &Value, at: &str) -> Result<(), ConstraintError> {
+    let wrong = |wanted: &str| ConstraintError::invalid(format!("`{name}` must be {wanted}, not {}", type_name(value))).at(at);
+    // In draft 4 the exclusive keywords are booleans beside the others.
+    if draft == Draft::Draft4 && name.starts_with("exclusive") {
+        return value.as_bool().map(drop).ok_or_else(|| wrong("true or false"));
+    }
+    let Value::Number(number) = value else { return Err(wrong("a number")) };
+    let low = name.ends_with("inimum");
+    let beside = if low { "exclusiveMinimum" } else { "exclusiveMaximum" };
+    let exclusive = name.starts_with("exclusive") || (draft == Draft::Draft4 && object.get(beside) == Some(&Value::Bool(true)));
+    let bound = Bound { value: decimal(&number.to_string(), at)?, exclusive };
+    let place = if low { &mut node.numbers.minimum } else { &mut node.numbers.maximum };
+    // The tighter of an inclusive and an exclusive bound.
+    let tighter = place.as_ref().is_none_or(|other| match bound.value.cmp(&other.value) {
+        std::cmp::Ordering::Equal => exclusive,
+        order => (order == std::cmp::Ordering::Greater) == low,
+    });
+    if tighter {
+        *place = Some(bound);
+    }
+    Ok(())
+}
+
+/// `oneOf` counts a schema that stands in it twice as two; a plan lists every node once.
+fn distinct(compiler: &mut Compiler<'_>, nodes: Vec<NodeId>) -> Result<Vec<NodeId>, ConstraintError> {
+    let mut distinct: Vec<NodeId> = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let again = distinct.contains(&node);
+        distinct.push(match again {
+            false => node,
+            true => {
+                let mut copy = Node::new("#");
+                copy.applicators.all.push(node);
+                compiler.add(copy)?
+            }
+        });
+    }
+    Ok(distinct)
+}
+
+fn schemas<'a>(
+    compiler: &mut Compiler<'a>,
+    value: &'a Value,
+    at: &str,
+    wrong: &impl Fn(&str) -> ConstraintError,
+) -> Result<Vec<NodeId>, ConstraintError> {
+    let list = value.as_array().ok_or_else(|| wrong("a list of schemas"))?;
+    list.iter().enumerate().map(|(index, value)| compiler.schema(value, &format!("{at}/{index}"))).collect()
+}
+
+fn strings(value: &Value, wrong: &impl Fn(&str) -> ConstraintError) -> Result<Vec<Arc<str>>, ConstraintError> {
+    let list = value.as_array().ok_or_else(|| wrong("a list of names"))?;
+    list.iter().map(|name| name.as_str().map(Arc::from).ok_or_else(|| wrong("a list of names"))).collect()
+}
+
+/// A count: a whole number from 0, which may be written 2.0. Beyond 2^63 it is as good as that.
+fn count(value: &Value, wrong: &impl Fn(&str) -> ConstraintError) -> Result<u64, ConstraintError> {
+    let number = value.as_number().ok_or_else(|| wrong("a whole number from 0"))?;
+    let size = Decimal::parse(&number.to_string()).filter(|size| size.is_integer() && *size >= zero());
+    let size = size.ok_or_else(|| wrong("a whole number from 0"))?;
+    Ok(size.to_string().parse().unwrap_or(u64::MAX >> 1))
+}
+
+fn zero() -> Decimal {
+    Decimal::parse("0").expect("a number")
+}
+
+fn named(error: ConstraintError, keyword: &str) -> ConstraintError {
+    let message = format!("`{keyword}`: {}", error.message());
+    if error.is_unsupported() { ConstraintError::unsupported(message) } else { ConstraintError::invalid(message) }
+}

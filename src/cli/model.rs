@@ -2,7 +2,9 @@
 
 use super::CliError;
 use super::progress::Progress;
-use tamis::lm::candle::CandleLm;
+use std::time::Instant;
+use tamis::lm::LanguageModel;
+use tamis::lm::candle::{CandleLm, CandleOptions, ModelSource};
 use tamis::report::{ModelInfo, PromptInfo};
 use tamis::vocab::TokenId;
 
@@ -18,13 +20,36 @@ pub struct Model {
 
 impl Model {
     /// Has the model called `name`, fetching it where it must, and reads it.
-    // TO JOIN: the model source and the tokenizer when they land.
-    pub fn load(name: &str, _threads: Option<usize>, _progress: &Progress) -> Result<Self, CliError> {
-        Err(CliError::model(format!("the model {name} cannot be had: model sources are not joined to the command yet")))
+    pub fn load(name: &str, threads: Option<usize>, progress: &Progress) -> Result<Self, CliError> {
+        let source = ModelSource::parse(name)?;
+        let path = if source.is_here() {
+            source.fetch(&mut |_| {})?
+        } else {
+            let mut bar = None;
+            source.fetch(&mut |fetched| {
+                bar.get_or_insert_with(|| progress.download(&format!("fetching {name}"), fetched.total)).at(fetched.done);
+            })?
+        };
+        let started = Instant::now();
+        let mut options = CandleOptions::default();
+        options.threads = threads.unwrap_or(0);
+        let working = progress.working(&format!("reading {name}"));
+        let lm = CandleLm::load_with(&path, &options)?;
+        drop(working);
+        let info = ModelInfo {
+            name: name.to_owned(),
+            path: Some(path),
+            vocabulary_size: lm.vocabulary().len(),
+            context_length: lm.context_length(),
+        };
+        Ok(Self { lm, info, load_seconds: started.elapsed().as_secs_f64() })
     }
 
     /// The tokens of a prompt: in the chat template, or as they are.
-    pub fn prompt(&self, _prompt: &PromptInfo) -> Result<Vec<TokenId>, CliError> {
-        Err(CliError::model("chat templates are not joined to the command yet"))
+    pub fn prompt(&self, prompt: &PromptInfo) -> Result<Vec<TokenId>, CliError> {
+        Ok(match prompt.chat {
+            true => self.lm.chat_prompt_with_system(&prompt.text, prompt.system.as_deref())?,
+            false => self.lm.raw_prompt(&prompt.text)?,
+        })
     }
 }

@@ -62,7 +62,7 @@ pub struct GenerateArgs {
 
     /// The longest run of white space between the parts of a JSON text, in bytes.
     #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "schema", help_heading = "Constraint")]
-    pub max_whitespace: Option<usize>,
+    pub max_whitespace: Option<u32>,
 
     /// The model: an alias (see `tamis models`), a GGUF file, or a hub id (owner/name).
     #[arg(short, long, value_name = "MODEL", default_value = "smollm2-135m", help_heading = "Model")]

@@ -4,7 +4,8 @@ use super::args::{GenerateArgs, SamplerName};
 use crate::cli::CliError;
 use crate::cli::files::{Output, is_stdin, json_bytes, read_text};
 use std::path::Path;
-use tamis::constraint::{AnyConstraint, ConstraintError, Product, Regex};
+use tamis::constraint::json_schema::Options;
+use tamis::constraint::{AnyConstraint, ConstraintError, JsonSchema, Product, Regex};
 use tamis::decode::ConstrainedDecoding;
 use tamis::next_token::Truncation;
 use tamis::report::{ConstraintInfo, OptionsInfo, PromptInfo, RunInfo, unsatisfiable_to_json};
@@ -152,7 +153,8 @@ fn constraint(schema: Option<&str>, args: &GenerateArgs, info: &mut RunInfo) -> 
     }
 }
 
-// TO JOIN: `JsonSchema::parse` when it lands.
-fn json_schema(_text: &str, _max_whitespace: Option<usize>) -> Result<Regex, ConstraintError> {
-    Err(ConstraintError::unsupported("JSON Schemas are not joined to the command yet"))
+fn json_schema(text: &str, max_whitespace: Option<u32>) -> Result<JsonSchema, ConstraintError> {
+    let mut options = Options::default();
+    options.max_whitespace = max_whitespace.unwrap_or(options.max_whitespace);
+    JsonSchema::parse_with_options(text, &options)
 }

@@ -1,12 +1,15 @@
 //! [`CandleLm`]: a model file as a [`LanguageModel`].
 
+use super::chat::ChatTemplate;
 use super::config::Config;
 use super::context::{CandleContext, Node, PAGE, Page, PrefixCache};
 use super::forward::{Continuation, Sequence, forward};
 use super::kernels::Pool;
+use super::metadata;
 use super::weights::{GgufFile, Weights};
 use crate::lm::{LanguageModel, LmError};
 use crate::next_token::NextToken;
+use crate::vocab::tokenizer::Tokenizer;
 use crate::vocab::{TokenId, Vocabulary};
 use std::collections::HashMap;
 use std::fmt;
@@ -36,21 +39,77 @@ pub struct CandleLm {
     config: Config,
     weights: Weights,
     vocabulary: Arc<Vocabulary>,
+    tokenizer: Option<Tokenizer>,
+    chat: Option<ChatTemplate>,
     pool: Pool,
     prefixes: PrefixCache,
 }
 
 impl CandleLm {
+    /// Loads the GGUF file at `path`, with the tokenizer and chat template that it carries, to run on all
+    /// cores.
+    ///
+    /// # Errors
+    /// As [`CandleLm::load_with`].
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, LmError> {
+        Self::load_with(path, &CandleOptions::default())
+    }
+
+    /// Loads the GGUF file at `path`, with the tokenizer and chat template that it carries.
+    ///
+    /// # Errors
+    /// If the file cannot be opened, is truncated or contradicts itself, or holds an architecture, a
+    /// format or a tokenizer that tamis does not run.
+    pub fn load_with(path: impl AsRef<Path>, options: &CandleOptions) -> Result<Self, LmError> {
+        let file = GgufFile::open(path.as_ref())?;
+        // Before the tokenizer: an architecture that cannot be run is the first thing to say.
+        Config::read(file.metadata())?;
+        let tokenizer = metadata::tokenizer(file.metadata())?;
+        let chat = metadata::chat_template(file.metadata(), &tokenizer);
+        let model = Self::from_file(&file, tokenizer.vocabulary().clone(), options)?;
+        Ok(Self { tokenizer: Some(tokenizer), chat, ..model })
+    }
+
+    /// The tokens that ask the model for an answer to `message`, in its chat template.
+    ///
+    /// # Errors
+    /// If the model has no chat template, or it fails.
+    pub fn chat_prompt(&self, message: &str) -> Result<Vec<TokenId>, LmError> {
+        self.chat_prompt_with_system(message, None)
+    }
+
+    /// The same with a system message; `None` leaves it to the template.
+    ///
+    /// # Errors
+    /// As [`CandleLm::chat_prompt`].
+    pub fn chat_prompt_with_system(&self, message: &str, system: Option<&str>) -> Result<Vec<TokenId>, LmError> {
+        let chat = self.chat.as_ref();
+        let chat = chat.ok_or_else(|| LmError::other("the model has no chat template; give the prompt as it is, with --raw"))?;
+        self.raw_prompt(&chat.prompt(message, system)?)
+    }
+
+    /// The tokens of a text that the model is to go on from.
+    ///
+    /// # Errors
+    /// If the model was loaded without a tokenizer, or the text cannot be written in its tokens.
+    pub fn raw_prompt(&self, text: &str) -> Result<Vec<TokenId>, LmError> {
+        let tokenizer = self.tokenizer.as_ref().ok_or_else(|| LmError::other("the model was loaded without its tokenizer"))?;
+        tokenizer.encode(text).map_err(|error| LmError::other("the prompt cannot be tokenized").caused_by(error))
+    }
+
     /// Loads the weights of the GGUF file at `path`; its tokens are those of `vocabulary`.
     ///
     /// # Errors
     /// If the file cannot be opened, is truncated or contradicts itself, holds an architecture or a
     /// format that tamis does not run, or the vocabulary is not of the model's size.
     pub fn with_vocabulary(path: &Path, vocabulary: Arc<Vocabulary>, options: &CandleOptions) -> Result<Self, LmError> {
+        Self::from_file(&GgufFile::open(path)?, vocabulary, options)
+    }
+
+    fn from_file(file: &GgufFile, vocabulary: Arc<Vocabulary>, options: &CandleOptions) -> Result<Self, LmError> {
         static MODELS: AtomicU64 = AtomicU64::new(0);
-        let file = GgufFile::open(path)?;
         let config = Config::read(file.metadata())?;
-        let weights = Weights::read(&file, &config)?;
+        let weights = Weights::read(file, &config)?;
         if weights.embedding.rows() != vocabulary.len() {
             return Err(LmError::corrupt(format!(
                 "the model has embeddings of {} tokens, but its tokenizer has {}",
@@ -63,7 +122,16 @@ impl CandleLm {
             threads => threads,
         };
         let prefixes = PrefixCache::new(REMEMBERED);
-        Ok(Self { id: MODELS.fetch_add(1, Ordering::Relaxed), config, weights, vocabulary, pool: Pool::new(threads), prefixes })
+        Ok(Self {
+            id: MODELS.fetch_add(1, Ordering::Relaxed),
+            config,
+            weights,
+            vocabulary,
+            tokenizer: None,
+            chat: None,
+            pool: Pool::new(threads),
+            prefixes,
+        })
     }
 
     fn check_token(&self, token: TokenId) -> Result<(), LmError> {

@@ -16,6 +16,16 @@ pub fn read_text(path: &Path) -> Result<String, CliError> {
     Ok(text.strip_prefix('\u{FEFF}').map(str::to_owned).unwrap_or(text))
 }
 
+/// The bytes of a file, or of standard input for `-`, whatever they are.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>, CliError> {
+    if !is_stdin(path) {
+        return fs::read(path).map_err(|error| CliError::unreadable(path, &error));
+    }
+    let mut bytes = Vec::new();
+    io::stdin().lock().read_to_end(&mut bytes).map_err(|error| CliError::usage(format!("standard input cannot be read: {error}")))?;
+    Ok(bytes)
+}
+
 fn read_stdin() -> Result<String, CliError> {
     let mut text = String::new();
     match io::stdin().lock().read_to_string(&mut text) {

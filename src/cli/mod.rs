@@ -4,6 +4,7 @@
 //! is read and output written, `progress.rs` what is shown meanwhile. Nothing here computes: a command
 //! makes the library's objects from its arguments, runs them and hands the result to a report.
 
+mod check;
 mod error;
 // Without a model runtime a plan is made and checked, and then there is nothing to run it with.
 #[cfg_attr(not(feature = "candle"), allow(dead_code))]
@@ -45,6 +46,7 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 enum Command {
     Generate(Box<generate::GenerateArgs>),
+    Check(check::CheckArgs),
     Models(models::ModelsArgs),
 }
 
@@ -52,6 +54,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Generate(args) => generate::run(*args),
+        Command::Check(args) => check::run(&args),
         Command::Models(args) => models::run(&args),
     };
     done.unwrap_or_else(|error| {

@@ -1,6 +1,7 @@
 //! `tamis models`: what is here, what can be had.
 
 use super::CliError;
+use super::files::{Output, json_bytes};
 use clap::Args;
 use serde_json::json;
 use std::process::ExitCode;
@@ -33,16 +34,17 @@ pub fn run(args: &ModelsArgs) -> Result<ExitCode, CliError> {
                 })
             })
             .collect();
-        println!("{:#}", json!({"models": models, "cache": folder}));
+        Output::Stdout.write(&json_bytes(&json!({"models": models, "cache": folder})))?;
         return Ok(ExitCode::SUCCESS);
     }
+    let mut lines = String::new();
     for (alias, here, _) in models {
         let state = if here { "here" } else { "fetched at first use" };
-        println!("{:<14}{:>5} MB  {:<12}{:<22}{}", alias.name, alias.size / 1_000_000, alias.licence, state, alias.description);
+        let size = alias.size / 1_000_000;
+        lines += &format!("{:<14}{size:>5} MB  {:<12}{state:<22}{}\n", alias.name, alias.licence, alias.description);
     }
-    println!(
-        "\nKept in {}. Any GGUF file of the llama family runs too: --model PATH.gguf,\nor from the hub: --model owner/name:Q4_K_M.",
-        folder.display()
-    );
+    lines += &format!("\nKept in {}. Any GGUF file of the llama family runs too: --model PATH.gguf,\n", folder.display());
+    lines += "or from the hub: --model owner/name:Q4_K_M.\n";
+    Output::Stdout.write(lines.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }

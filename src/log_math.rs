@@ -45,7 +45,8 @@ pub fn log_mean_exp(log_values: &[f64]) -> f64 {
 ///
 /// ```
 /// use tamis::log_math::normalized;
-/// assert_eq!(normalized(&[1.0, 1.0]), Some(vec![0.5, 0.5]));
+/// let weights = normalized(&[-5000.0, -5000.0]).expect("some weight is positive");
+/// assert!(weights.iter().all(|weight| (weight - 0.5).abs() < 1e-12));
 /// assert_eq!(normalized(&[f64::NEG_INFINITY]), None);
 /// ```
 pub fn normalized(log_weights: &[f64]) -> Option<Vec<f64>> {

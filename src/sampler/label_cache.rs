@@ -21,7 +21,8 @@ use smallvec::SmallVec;
 /// use tamis::{constraint::{Constraint, Product}, sampler::{LabelCache, Labels}, vocab::{Token, TokenId, Vocabulary}};
 /// let vocabulary = Vocabulary::new([Token::Text(b"a".to_vec()), Token::End])?;
 /// let (anything, mut cache) = (Product::new([]), LabelCache::default());
-/// let mut labels = cache.labels(&anything, &vocabulary, &anything.start(), false);
+/// let start = anything.start();
+/// let mut labels = cache.labels(&anything, &vocabulary, &start, false);
 /// assert!(labels.check(TokenId::new(0)) && labels.check(TokenId::new(0)));
 /// assert_eq!(labels.checks(), 1);
 /// # Ok::<(), tamis::vocab::VocabularyError>(())

@@ -109,7 +109,9 @@ fn verdict_json(path: &Path, refused: Option<&Rejection>) -> Value {
 }
 
 fn check_suite(path: &Path, options: &Options, as_json: bool) -> Result<bool, CliError> {
-    let report = suite::run(path, options, |_, _| {}).map_err(|error| CliError::usage(error.to_string()))?;
+    let mut suite_options = suite::SuiteOptions::default();
+    suite_options.schema = options.clone();
+    let report = suite::run(path, &suite_options, |_, _| {}).map_err(|error| CliError::usage(error.to_string()))?;
     let passed = report.wrong.is_empty();
     if as_json {
         let value = serde_json::to_value(&report).map_err(|error| CliError::failure(error.to_string()))?;

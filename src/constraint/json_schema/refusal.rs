@@ -1,7 +1,7 @@
 //! Why a byte was refused, in the words of the schema.
 
 use super::JsonSchema;
-use super::container::{Body, Members};
+use super::container::Body;
 use super::node::{Kind, Node, NodeId};
 use std::sync::Arc;
 
@@ -151,10 +151,7 @@ fn bounds(node: &Node) -> String {
 }
 
 fn names(node: &Node, around: Option<&Body>) -> String {
-    let seen = |name: &str| match around {
-        Some(Body { members: Members::Object { seen, .. }, .. }) => seen.iter().any(|other| **other == *name),
-        _ => false,
-    };
+    let seen = |name: &str| around.is_some_and(|around| around.has_seen(name));
     let open: Vec<String> = node.objects.properties.iter().filter(|(name, _)| !seen(name)).map(|(name, _)| format!("{name:?}")).collect();
     match (&open[..], node.objects.patterns.is_empty()) {
         ([], true) => "no further property".to_owned(),

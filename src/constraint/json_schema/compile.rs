@@ -8,7 +8,7 @@ use super::keywords;
 use super::node::{Enumeration, Kind, Node, NodeId, Types};
 use super::number::Decimal;
 use super::plan::{Plan, Verdict};
-use super::{JsonSchema, Options};
+use super::{JsonSchema, Note, Options};
 use crate::constraint::ConstraintError;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -36,6 +36,7 @@ pub(super) struct Compiler<'a> {
     nodes: Vec<Node>,
     by_pointer: HashMap<String, NodeId>,
     work: Vec<(NodeId, &'a Map<String, Value>, String)>,
+    notes: Vec<Note>,
     /// `$id` and `$anchor` to where they stand.
     names: HashMap<String, (String, &'a Value)>,
 }
@@ -49,6 +50,7 @@ pub(super) fn compile(document: &Value, options: &Options) -> Result<JsonSchema,
         nodes: vec![Node::new("#"), Node::new("#")],
         by_pointer: HashMap::new(),
         work: Vec::new(),
+        notes: Vec::new(),
         names: HashMap::new(),
     };
     compiler.nodes[NodeId::NONE.0 as usize].types = Types { kinds: 0, integer: false };
@@ -60,10 +62,10 @@ pub(super) fn compile(document: &Value, options: &Options) -> Result<JsonSchema,
         node.drop_impossible_kinds();
         compiler.nodes[id.0 as usize] = node;
     }
-    let nodes = compiler.nodes;
+    let (nodes, notes) = (compiler.nodes, compiler.notes);
     refuse_loops(&nodes)?;
     let plans = nodes.iter().map(|_| OnceLock::new()).collect();
-    let schema = JsonSchema { nodes, plans, root, options: options.clone() };
+    let schema = JsonSchema { nodes, plans, root, options: options.clone(), notes };
     schema.refuse_impossible()?;
     Ok(schema)
 }
@@ -105,6 +107,11 @@ impl<'a> Compiler<'a> {
             }
             other => Err(ConstraintError::invalid(format!("a schema is an object, true or false, not {}", type_name(other))).at(pointer)),
         }
+    }
+
+    /// Tells of something that is not enforced.
+    pub(super) fn note(&mut self, pointer: String, message: String) {
+        self.notes.push(Note::new(pointer, message));
     }
 
     pub(super) fn add(&mut self, node: Node) -> Result<NodeId, ConstraintError> {

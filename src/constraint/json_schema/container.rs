@@ -368,7 +368,6 @@ impl JsonSchema {
 
 /// Whether a name that begins so, and that the object has not got, is one of `properties` or of a pattern.
 fn names_begun(object: &Body, rules: &ObjectRules, name: &[u8], complete: bool) -> bool {
-    use crate::constraint::Constraint;
     let at = rules.properties.partition_point(|(other, _)| other.as_bytes() < name);
     let listed = rules.properties[at..].iter().take_while(|(other, _)| match complete {
         true => other.as_bytes() == name,
@@ -378,11 +377,7 @@ fn names_begun(object: &Body, rules: &ObjectRules, name: &[u8], complete: bool) 
     if listed.any(|(other, _)| complete || !object.has_seen(other)) {
         return true;
     }
-    rules
-        .patterns
-        .iter()
-        .filter(|(_, node)| *node != NodeId::NONE)
-        .any(|(pattern, _)| pattern.advance(&pattern.start(), name).is_some_and(|state| !complete || pattern.may_end(&state)))
+    rules.patterns.iter().filter(|(_, node)| *node != NodeId::NONE).any(|(pattern, _)| pattern.may_match(name, complete))
 }
 
 fn object_reason(object: &Body, rules: &ObjectRules) -> Option<Reason> {

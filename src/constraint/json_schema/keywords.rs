@@ -1,9 +1,11 @@
 //! What each keyword of a schema object adds to its node.
 
 use super::compile::{Compiler, Draft, decimal, escaped, type_name};
+use super::format;
 use super::node::{Contains, Kind, Node, NodeId};
 use super::number::{Bound, Decimal};
 use super::pattern;
+use super::strings::TextRule;
 use crate::constraint::ConstraintError;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -48,6 +50,9 @@ pub(super) fn apply<'a>(
     }
     for (name, value) in object {
         keyword(compiler, node, object, name, value, pointer)?;
+    }
+    if !node.strings.join() {
+        node.types.kinds &= !Kind::String.bit();
     }
     node.objects.properties.sort();
     node.objects.required.sort();
@@ -114,18 +119,18 @@ fn keyword<'a>(
         "pattern" => {
             let source = value.as_str().ok_or_else(|| wrong("a string"))?;
             match pattern::compile(source) {
-                Ok(pattern) => node.strings.patterns.push(pattern),
+                Ok(pattern) => node.strings.add(TextRule::Pattern(pattern)),
                 Err(error) if error.is_unsatisfiable() => node.types.kinds &= !Kind::String.bit(),
                 Err(error) => return Err(named(error, name).at(at)),
             }
         }
         "format" if compiler.options.format_is_annotation => drop(value.as_str().ok_or_else(|| wrong("a string"))?),
         "format" => {
-            let format = value.as_str().ok_or_else(|| wrong("a string"))?;
-            return Err(ConstraintError::unsupported(format!(
-                "`format` is not enforced yet (here {format:?}); use `pattern`, or take formats as annotations"
-            ))
-            .at(at));
+            let name = value.as_str().ok_or_else(|| wrong("a string"))?;
+            match format::find(name) {
+                Some(format) => node.strings.add(TextRule::Format(format)),
+                None => compiler.note(at, format!("the format {name:?} is not one of the standard and is not enforced")),
+            }
         }
 
         "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum" => bound(node, object, draft, name, value, &at)?,
@@ -249,7 +254,9 @@ fn keyword<'a>(
         _ if NOT_ENFORCED.contains(&name) => {
             return Err(ConstraintError::unsupported(format!("`{name}` is not enforced yet")).at(at));
         }
-        _ if compiler.options.unknown_keywords => {}
+        _ if compiler.options.unknown_keywords => {
+            compiler.note(at, format!("`{name}` is no keyword of this version of JSON Schema and is not enforced"));
+        }
         _ => {
             return Err(ConstraintError::unsupported(format!(
                 "`{name}` is no keyword of this version of JSON Schema; if it only describes, allow unknown keywords"

@@ -8,23 +8,27 @@
 //!
 //! A schema is compiled (`compile.rs`, `keywords.rs`, `pattern.rs`) to a graph of nodes (`node.rs`);
 //! `plan.rs` unrolls what judges one value; `machine.rs` is the byte automaton, with `text.rs` and
-//! `scalar.rs` for what is inside strings and numbers and `container.rs` for open objects and arrays;
+//! `scalar.rs` for what is inside strings and numbers (`strings.rs`, `format/`, `number.rs`) and `container.rs` for open objects and arrays;
 //! `number.rs` is exact decimal arithmetic; `refusal.rs` puts refusals in words.
 
 mod compile;
 mod container;
+mod format;
 mod keywords;
 mod machine;
 mod node;
+mod notes;
 mod number;
 mod options;
 mod pattern;
 mod plan;
 mod refusal;
 mod scalar;
+mod strings;
 mod text;
 
 pub use machine::JsonState;
+pub use notes::Note;
 pub use options::Options;
 
 use super::{Constraint, ConstraintError, Rejection};
@@ -52,6 +56,7 @@ pub struct JsonSchema {
     plans: Vec<OnceLock<Arc<Plan>>>,
     root: NodeId,
     options: Options,
+    notes: Vec<Note>,
 }
 
 impl JsonSchema {
@@ -92,6 +97,12 @@ impl JsonSchema {
             ConstraintError::syntax(format!("the schema is no JSON: {message}")).at_line(error.line(), error.column())
         })?;
         Self::with_options(&value, options)
+    }
+
+    /// What of the schema is not enforced: formats that the standard does not know, and keywords where
+    /// [`Options::unknown_keywords`] lets them pass. In the order in which they were met.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
     }
 
     /// The first refusal among `bytes`, with its offset and the state before it.

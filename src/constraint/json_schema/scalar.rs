@@ -6,8 +6,9 @@ use super::node::{Kind, Node, NodeId};
 use super::number::{Bound, Decimal, NumberRules};
 use super::plan::{Verdict, Verdicts};
 use super::refusal::Reason;
+use super::strings::{Limit, TextAutomaton};
 use super::text::Inside;
-use crate::constraint::{Constraint, Regex, RegexState};
+use crate::constraint::RegexState;
 use smallvec::SmallVec;
 
 /// A string that is being written.
@@ -18,7 +19,7 @@ pub(super) struct OpenString {
     pub(super) own: Verdicts,
     /// The states of the patterns of the entries with open rules, in their order; `None`: it is dead.
     automata: SmallVec<[Option<RegexState>; 2]>,
-    /// The text so far, where a list of strings is open.
+    /// The text so far, where a list of strings is open, or a rule that is judged at the end.
     text: Option<SmallVec<[u8; 16]>>,
     /// In code points, where a limit is open; no further than any limit reaches.
     length: u64,
@@ -92,8 +93,8 @@ impl OpenString {
         let mut string = Self { inside: Inside::Between, expected, own, automata: SmallVec::new(), text: None, length: 0 };
         let (mut automata, mut text) = (SmallVec::new(), None);
         for (_, node) in string.open_entries(schema) {
-            automata.extend(node.strings.patterns.iter().map(|pattern| Some(pattern.start())));
-            if node.enumeration.is_some() {
+            automata.extend(node.strings.automata().iter().map(|automaton| Some(automaton.start())));
+            if node.enumeration.is_some() || node.strings.needs_text() {
                 text = Some(SmallVec::new());
             }
         }
@@ -129,13 +130,13 @@ impl OpenString {
         let mut failures: SmallVec<[(usize, Reason); 2]> = SmallVec::new();
         // An entry that has failed keeps its place among the automata until the string ends.
         for (entry, node) in self.entries_with_automata(schema) {
-            let states = &mut automata[at..at + node.strings.patterns.len()];
+            let states = &mut automata[at..at + node.strings.automata().len()];
             at += states.len();
             if self.own[entry] != Verdict::Open {
                 continue;
             }
-            for (state, pattern) in states.iter_mut().zip(&node.strings.patterns) {
-                *state = state.and_then(|state| pattern.advance(&state, bytes));
+            for (state, automaton) in states.iter_mut().zip(node.strings.automata()) {
+                *state = state.and_then(|state| automaton.advance(state, bytes));
             }
             if let Some(reason) = self.prefix_reason(node, states) {
                 failures.push((entry, reason));
@@ -150,16 +151,16 @@ impl OpenString {
         let mut at = 0;
         let mut failures: SmallVec<[(usize, Reason); 2]> = SmallVec::new();
         for (entry, node) in self.entries_with_automata(schema) {
-            let states = &self.automata[at..at + node.strings.patterns.len()];
+            let states = &self.automata[at..at + node.strings.automata().len()];
             at += states.len();
             if self.own[entry] != Verdict::Open {
                 continue;
             }
-            let stuck = |(state, pattern): (&Option<RegexState>, &Regex)| state.is_some_and(|state| pattern.is_stuck(state));
+            let stuck = |(state, automaton): (&Option<RegexState>, &TextAutomaton)| state.is_some_and(|state| automaton.is_stuck(state));
             if node.strings.max_length.is_some_and(|max| self.length >= max) {
                 failures.push((entry, Reason::MaxLength));
-            } else if states.iter().zip(&node.strings.patterns).any(stuck) {
-                failures.push((entry, Reason::Pattern));
+            } else if let Some(at) = states.iter().zip(node.strings.automata()).position(stuck) {
+                failures.push((entry, Reason::Text(at)));
             } else if let (Some(enumeration), Some(text)) = (&node.enumeration, &self.text)
                 && !enumeration.strings.iter().any(|string| string.len() > text.len() && string.as_bytes().starts_with(text))
             {
@@ -175,7 +176,7 @@ impl OpenString {
         let mut failure = None;
         let mut own = self.own.clone();
         for (entry, node) in self.entries_with_automata(schema) {
-            let states = &self.automata[at..at + node.strings.patterns.len()];
+            let states = &self.automata[at..at + node.strings.automata().len()];
             at += states.len();
             if self.own[entry] != Verdict::Open {
                 continue;
@@ -198,11 +199,17 @@ impl OpenString {
     }
 
     fn prefix_reason(&self, node: &Node, states: &[Option<RegexState>]) -> Option<Reason> {
-        if states.contains(&None) {
-            return Some(Reason::Pattern);
+        if let Some(dead) = states.iter().position(Option::is_none) {
+            return Some(Reason::Text(dead));
         }
         if node.strings.max_length.is_some_and(|max| self.length > max) {
             return Some(Reason::MaxLength);
+        }
+        let too_far = |(automaton, state): (_, &Option<RegexState>)| node.strings.length_refusal(automaton, (*state)?, self.length);
+        match node.strings.automata().iter().zip(states).find_map(too_far) {
+            Some(Limit::Min) => return Some(Reason::MinLength),
+            Some(Limit::Max) => return Some(Reason::MaxLength),
+            None => {}
         }
         match (&node.enumeration, &self.text) {
             (Some(enumeration), Some(text)) if !enumeration.has_prefix(text) => Some(Reason::Enumeration),
@@ -211,12 +218,16 @@ impl OpenString {
     }
 
     fn end_reason(&self, node: &Node, states: &[Option<RegexState>]) -> Option<Reason> {
-        let ends = |(state, pattern): (&Option<RegexState>, &Regex)| state.is_some_and(|state| pattern.may_end(&state));
+        let goes_on = |(state, automaton): (&Option<RegexState>, &TextAutomaton)| !state.is_some_and(|state| automaton.may_end(state));
         if node.strings.min_length.is_some_and(|min| self.length < min) {
             return Some(Reason::MinLength);
         }
-        if !states.iter().zip(&node.strings.patterns).all(ends) {
-            return Some(Reason::Pattern);
+        if let Some(at) = states.iter().zip(node.strings.automata()).position(goes_on) {
+            return Some(Reason::Text(at));
+        }
+        let text = self.text.as_ref().filter(|_| node.strings.needs_text());
+        if let Some(rule) = text.and_then(|text| node.strings.refusal(std::str::from_utf8(text).ok()?)) {
+            return Some(Reason::WholeText(rule));
         }
         match (&node.enumeration, &self.text) {
             (Some(enumeration), Some(text)) if !enumeration.has_string(text) => Some(Reason::Enumeration),

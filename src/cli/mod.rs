@@ -17,6 +17,7 @@ mod models;
 #[cfg(feature = "candle")]
 mod progress;
 #[cfg(feature = "candle")]
+mod schema;
 mod screen;
 
 pub use error::CliError;

@@ -10,7 +10,7 @@ use super::node::{Enumeration, Kind, Node, NodeId, Types};
 use super::number::Decimal;
 use super::plan::Verdict;
 use super::resources::{Place, Resources, Site};
-use super::{JsonSchema, Options};
+use super::{JsonSchema, Note, Options};
 use crate::constraint::ConstraintError;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -28,6 +28,7 @@ pub(super) struct Compiler<'a> {
     /// The nodes made so far, by place and dynamic context.
     by_site: HashMap<(Place, usize), NodeId>,
     work: Vec<(NodeId, &'a Map<String, Value>, Site)>,
+    notes: Vec<Note>,
 }
 
 /// Compiles a schema document.
@@ -39,6 +40,7 @@ pub(super) fn compile(document: &Value, options: &Options) -> Result<JsonSchema,
         nodes: vec![Node::new("#"), Node::new("#")],
         by_site: HashMap::new(),
         work: Vec::new(),
+        notes: Vec::new(),
     };
     compiler.nodes[NodeId::NONE.index()].types = Types { kinds: 0, integer: false };
     let resource = compiler.resources.add(document, Documents::BASE, options.draft)?;
@@ -50,9 +52,9 @@ pub(super) fn compile(document: &Value, options: &Options) -> Result<JsonSchema,
         node.drop_impossible_kinds();
         compiler.nodes[id.index()] = node;
     }
-    let nodes = compiler.nodes;
+    let (nodes, notes) = (compiler.nodes, compiler.notes);
     refuse_loops(&nodes)?;
-    let schema = JsonSchema::of_nodes(nodes, root, options.clone());
+    let schema = JsonSchema::of_nodes(nodes, root, options.clone(), notes);
     schema.refuse_impossible()?;
     Ok(schema)
 }
@@ -83,6 +85,11 @@ impl<'a> Compiler<'a> {
             other => Err(ConstraintError::invalid(format!("a schema is an object, true or false, not {}", type_name(other)))
                 .at(&*self.resources.shown(&site.place, ""))),
         }
+    }
+
+    /// Tells of something that is not enforced.
+    pub(super) fn note(&mut self, pointer: String, message: String) {
+        self.notes.push(Note::new(pointer, message));
     }
 
     pub(super) fn add(&mut self, node: Node) -> Result<NodeId, ConstraintError> {

@@ -2,10 +2,12 @@
 
 use super::compile::{Compiler, decimal, type_name};
 use super::draft::Draft;
+use super::format;
 use super::node::{Contains, Kind, Node, NodeId};
 use super::number::{Bound, Decimal};
 use super::pattern;
 use super::resources::{Site, escaped};
+use super::strings::TextRule;
 use crate::constraint::ConstraintError;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -48,6 +50,9 @@ pub(super) fn apply<'a>(
     }
     for (name, value) in object {
         keyword(compiler, node, object, name, value, site)?;
+    }
+    if !node.strings.join() {
+        node.types.kinds &= !Kind::String.bit();
     }
     node.objects.order = node.objects.properties.iter().map(|(name, _)| name.clone()).collect();
     node.objects.properties.sort();
@@ -126,18 +131,18 @@ fn keyword<'a>(
         "pattern" => {
             let source = value.as_str().ok_or_else(|| wrong("a string"))?;
             match pattern::compile(source) {
-                Ok(pattern) => node.strings.patterns.push(pattern),
+                Ok(pattern) => node.strings.add(TextRule::Pattern(pattern)),
                 Err(error) if error.is_unsatisfiable() => node.types.kinds &= !Kind::String.bit(),
                 Err(error) => return Err(named(error, name).at(at)),
             }
         }
         "format" if compiler.options.format_is_annotation => drop(value.as_str().ok_or_else(|| wrong("a string"))?),
         "format" => {
-            let format = value.as_str().ok_or_else(|| wrong("a string"))?;
-            return Err(ConstraintError::unsupported(format!(
-                "`format` is not enforced yet (here {format:?}); use `pattern`, or take formats as annotations"
-            ))
-            .at(at));
+            let name = value.as_str().ok_or_else(|| wrong("a string"))?;
+            match format::find(name) {
+                Some(format) => node.strings.add(TextRule::Format(format)),
+                None => compiler.note(at.to_owned(), format!("the format {name:?} is not one of the standard and is not enforced")),
+            }
         }
 
         "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum" => bound(node, object, draft, name, value, at)?,
@@ -259,7 +264,9 @@ fn keyword<'a>(
         "then" | "else" if draft >= Draft::Draft7 => drop(compiler.child(site, value, name)?),
 
         _ if ANNOTATIONS.contains(&name) || name == "contentSchema" => {}
-        _ if compiler.options.unknown_keywords => {}
+        _ if compiler.options.unknown_keywords => {
+            compiler.note(at.to_owned(), format!("`{name}` is no keyword of this version of JSON Schema and is not enforced"));
+        }
         _ => {
             return Err(ConstraintError::unsupported(format!(
                 "`{name}` is no keyword of this version of JSON Schema; if it only describes, allow unknown keywords"

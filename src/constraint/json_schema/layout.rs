@@ -44,6 +44,11 @@ impl JsonSchema {
         Ok(())
     }
 
+    /// How much white space the layout wants before a property's name.
+    pub(super) fn layout_before_name(&self, state: &JsonState) -> u32 {
+        self.options.indent.map_or(0, |indent| wanted(state, indent, Some(b'"')).length())
+    }
+
     /// A byte that ends the white space.
     pub(super) fn end_space(&self, state: &JsonState, byte: u8) -> Step {
         match self.options.indent {

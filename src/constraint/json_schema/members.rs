@@ -6,7 +6,6 @@ use super::expected::{ExpectedBuilder, ExpectedId, Meaning};
 use super::node::{Kind, Node, NodeId, ObjectRules};
 use super::plan::{Plan, Verdict, Verdicts};
 use super::refusal::Reason;
-use crate::constraint::Constraint;
 use smallvec::SmallVec;
 use std::sync::{Arc, OnceLock};
 
@@ -129,7 +128,7 @@ impl JsonSchema {
         if properties.patterns > 0 {
             let all = self.entries_by_kind(plan, Kind::Object).flat_map(|(_, node)| &node.objects.patterns);
             for (bit, (pattern, _)) in all.enumerate() {
-                patterns[bit / 64] |= u64::from(super::node::matches_whole(pattern, name)) << (bit % 64);
+                patterns[bit / 64] |= u64::from(pattern.matches(name)) << (bit % 64);
             }
         }
         if let Some((_, (_, known))) = properties.others.iter().find(|(_, (other, _))| *other == patterns) {
@@ -248,6 +247,13 @@ impl ObjectPlan {
     fn position(&self, name: &str) -> usize {
         self.declared(name).map_or(usize::MAX, |declared| declared.position)
     }
+
+    /// The names that `properties` lists, in the order of the schema.
+    pub(super) fn names(&self) -> Vec<&Arc<str>> {
+        let mut declared: Vec<&Declared> = self.declared.iter().collect();
+        declared.sort_by_key(|declared| declared.position);
+        declared.into_iter().map(|declared| &declared.name).collect()
+    }
 }
 
 /// Whether a name that begins so, or is this where `complete`, is one of `properties` or of a pattern.
@@ -261,9 +267,5 @@ fn names_begun(rules: &ObjectRules, name: &[u8], complete: bool, passed: impl Fn
     if listed.filter(|(_, node)| *node != NodeId::NONE).any(|(other, _)| complete || !passed(other)) {
         return true;
     }
-    rules
-        .patterns
-        .iter()
-        .filter(|(_, node)| *node != NodeId::NONE)
-        .any(|(pattern, _)| pattern.advance(&pattern.start(), name).is_some_and(|state| !complete || pattern.may_end(&state)))
+    rules.patterns.iter().filter(|(_, node)| *node != NodeId::NONE).any(|(pattern, _)| pattern.may_match(name, complete))
 }

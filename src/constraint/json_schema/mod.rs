@@ -6,27 +6,32 @@
 //! closes its verdict is exact. Prefixes are judged as tightly as is cheap: names by those still
 //! possible, strings by automata and lists, numbers by intervals, branches as soon as they fail.
 //!
-//! A schema is compiled (`compile.rs`, `keywords.rs`, `pattern.rs`; references: `draft.rs`,
+//! A schema is compiled (`compile.rs`, `keywords.rs`; references: `draft.rs`,
 //! `documents.rs`, `resources.rs`) to a graph of nodes (`node.rs`). `plan.rs` unrolls what judges one
 //! value, and `expected.rs` numbers what is asked of a value that is to come. `machine.rs` is the byte
 //! automaton, with `text.rs` and `scalar.rs` for what is inside strings and numbers, `layout.rs` for white
 //! space, `container.rs` for open objects and arrays, `members.rs` for what their members are sent to, and
-//! `value.rs` for what is remembered of them; `mask.rs` and `rest.rs` look ahead. `number.rs` is exact decimal arithmetic; `refusal.rs` puts
-//! refusals in words.
+//! `value.rs` for what is remembered of them; `mask.rs` and `rest.rs` look ahead,
+//! `outlook.rs` does in words. `strings.rs`, `pattern/`,
+//! `format/` and `number.rs` (exact decimals) are the rules of scalars; `refusal.rs` puts refusals in words.
+//! `notes.rs` tells what is not enforced.
 
 mod compile;
 mod container;
 mod documents;
 mod draft;
 mod expected;
+mod format;
 mod keywords;
 mod layout;
 mod machine;
 mod mask;
 mod members;
 mod node;
+mod notes;
 mod number;
 mod options;
+mod outlook;
 mod pattern;
 mod place;
 mod plan;
@@ -34,12 +39,14 @@ mod refusal;
 mod resources;
 mod rest;
 mod scalar;
+mod strings;
 mod text;
 mod value;
 
 pub use documents::Documents;
 pub use draft::Draft;
 pub use machine::JsonState;
+pub use notes::Note;
 pub use options::Options;
 
 use super::{Constraint, ConstraintError, Rejection};
@@ -74,6 +81,7 @@ pub struct JsonSchema {
     options: Options,
     /// Lower bounds on the bytes of a value, by node; worked out when asked for.
     least: OnceLock<Vec<u64>>,
+    notes: Vec<Note>,
 }
 
 impl JsonSchema {
@@ -116,9 +124,15 @@ impl JsonSchema {
         Self::with_options(&value, options)
     }
 
-    fn of_nodes(nodes: Vec<Node>, root: NodeId, options: Options) -> Self {
+    /// What of the schema is not enforced: formats that the standard does not know, and keywords where
+    /// [`Options::unknown_keywords`] lets them pass. In the order in which they were met.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    fn of_nodes(nodes: Vec<Node>, root: NodeId, options: Options, notes: Vec<Note>) -> Self {
         let alone = nodes.iter().map(|_| OnceLock::new()).collect();
-        let mut schema = Self { nodes, table: Table::new(), alone, root: ExpectedId::NOTHING, options, least: OnceLock::new() };
+        let mut schema = Self { nodes, table: Table::new(), alone, root: ExpectedId::NOTHING, options, least: OnceLock::new(), notes };
         schema.root = schema.expected_alone(root);
         schema
     }

@@ -7,8 +7,9 @@
 //! that nothing but scalars is ever compared.
 
 use super::number::{Decimal, NumberRules};
+use super::pattern::Pattern;
 use super::plan::Verdict;
-use crate::constraint::Regex;
+use super::strings::StringRules;
 use std::sync::Arc;
 
 /// A node's place in its schema's list.
@@ -95,26 +96,12 @@ impl Enumeration {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct StringRules {
-    /// In code points.
-    pub(super) min_length: Option<u64>,
-    pub(super) max_length: Option<u64>,
-    pub(super) patterns: Vec<Regex>,
-}
-
-impl StringRules {
-    pub(super) fn is_empty(&self) -> bool {
-        self.min_length.is_none() && self.max_length.is_none() && self.patterns.is_empty()
-    }
-}
-
-#[derive(Clone, Debug, Default)]
 pub(super) struct ObjectRules {
     /// Sorted by name.
     pub(super) properties: Vec<(Arc<str>, NodeId)>,
     /// The names of `properties` as the schema lists them.
     pub(super) order: Vec<Arc<str>>,
-    pub(super) patterns: Vec<(Regex, NodeId)>,
+    pub(super) patterns: Vec<(Pattern, NodeId)>,
     pub(super) additional: Option<NodeId>,
     pub(super) unevaluated: Option<NodeId>,
     pub(super) names: Option<NodeId>,
@@ -163,7 +150,7 @@ impl ObjectRules {
             found = true;
         }
         for (pattern, node) in &self.patterns {
-            if matches_whole(pattern, name) {
+            if pattern.matches(name) {
                 child(*node);
                 found = true;
             }
@@ -174,12 +161,6 @@ impl ObjectRules {
         }
         found
     }
-}
-
-/// Whether the compiled pattern matches; patterns of schemas are compiled so that they span the text.
-pub(super) fn matches_whole(pattern: &Regex, text: &str) -> bool {
-    use crate::constraint::Constraint;
-    pattern.advance(&pattern.start(), text.as_bytes()).is_some_and(|state| pattern.may_end(&state))
 }
 
 #[derive(Clone, Debug, Default)]

@@ -12,7 +12,10 @@ pub(super) enum Reason {
     Enumeration,
     MinLength,
     MaxLength,
-    Pattern,
+    /// The rules of an automaton of the node's strings.
+    Text(usize),
+    /// A rule that is judged when the string ends.
+    WholeText(usize),
     Number,
     MultipleOf,
     Integer,
@@ -65,7 +68,8 @@ impl Reason {
             Self::Enumeration | Self::Number => "",
             Self::MinLength => "minLength",
             Self::MaxLength => "maxLength",
-            Self::Pattern => "pattern",
+            Self::Text(at) => node.strings.automaton_words(*at).1,
+            Self::WholeText(rule) => node.strings.rule_words(*rule).1,
             Self::MultipleOf => "multipleOf",
             Self::Required(_) => "required",
             Self::MinProperties => "minProperties",
@@ -80,7 +84,7 @@ impl Reason {
         }
     }
 
-    fn words(&self, node: &Node, around: Option<&Body>) -> String {
+    pub(super) fn words(&self, node: &Node, around: Option<&Body>) -> String {
         match self {
             Self::Kind | Self::Enumeration if node.enumeration.is_some() => enumeration(node),
             Self::Kind | Self::Enumeration => kinds(node),
@@ -89,7 +93,8 @@ impl Reason {
             Self::MultipleOf => node.numbers.multiple_of.as_ref().map_or(String::new(), |divisor| format!("a multiple of {divisor}")),
             Self::MinLength => format!("at least {} characters", node.strings.min_length.unwrap_or(0)),
             Self::MaxLength => format!("at most {} characters", node.strings.max_length.unwrap_or(0)),
-            Self::Pattern => "a string that matches the pattern".to_owned(),
+            Self::Text(at) => node.strings.automaton_words(*at).0,
+            Self::WholeText(rule) => node.strings.rule_words(*rule).0,
             Self::Required(name) => format!("the required property {name:?}"),
             Self::MinProperties => format!("at least {} properties", node.objects.min_properties.unwrap_or(0)),
             Self::MaxProperties => format!("at most {} properties", node.objects.max_properties.unwrap_or(0)),

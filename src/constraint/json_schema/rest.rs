@@ -11,7 +11,6 @@ use super::machine::{JsonState, Place};
 use super::node::{Kind, Node, NodeId};
 use super::plan::{Plan, Verdict};
 use super::scalar::OpenString;
-use crate::constraint::Constraint;
 use std::sync::Arc;
 
 /// As good as endless: no value satisfies the node.
@@ -203,8 +202,8 @@ fn least_of_kind(node: &Node, kind: Kind, least: &[u64]) -> u64 {
         Kind::Number => 1,
         Kind::String => {
             let listed = node.enumeration.as_ref().and_then(|list| list.strings.iter().map(String::len).min()).unwrap_or(0) as u64;
-            let matched = node.strings.patterns.iter().filter_map(|pattern| pattern.closing_cost(&pattern.start()));
-            let matched = matched.max().unwrap_or(0) as u64;
+            let matched = node.strings.automata().iter().map(|automaton| automaton.fewest_bytes(automaton.start()));
+            let matched = matched.max().unwrap_or(0);
             2 + listed.max(matched).max(node.strings.min_length.unwrap_or(0)).min(ENDLESS)
         }
         Kind::Array => {

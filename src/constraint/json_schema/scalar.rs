@@ -11,9 +11,10 @@ use super::node::{Kind, Node, NodeId};
 use super::number::{Bound, Decimal, NumberRules};
 use super::plan::{Plan, Verdict, Verdicts};
 use super::refusal::Reason;
+use super::strings::{Limit, StringRules, TextAutomaton};
 use super::text::Inside;
 use super::value::Value;
-use crate::constraint::{Constraint, Regex, RegexState};
+use crate::constraint::RegexState;
 use smallvec::SmallVec;
 
 /// A string that is being written.
@@ -32,7 +33,8 @@ pub(super) struct OpenString {
     length: u64,
     /// The states of the patterns of the entries with open rules, in their order; `None`: it is dead.
     automata: SmallVec<[Option<RegexState>; 2]>,
-    /// The text so far, where a list of strings is open or the value is compared.
+    /// The text so far, where a list of strings is open, or a rule that is judged at the end, or the value
+    /// is compared.
     text: Option<SmallVec<[u8; 16]>>,
 }
 
@@ -116,10 +118,10 @@ impl OpenString {
         };
         if let Some(plan) = schema.expected(expected).plan {
             for (entry, node) in schema.string_entries(schema.plan(plan)) {
-                string.automata.extend(node.strings.patterns.iter().map(|pattern| Some(pattern.start())));
+                string.automata.extend(node.strings.automata().iter().map(|automaton| Some(automaton.start())));
                 if string.own[entry] == Verdict::Open {
                     string.length_cap.0 = string.length_cap.0.max(length_cap(node));
-                    if node.enumeration.is_some() {
+                    if node.enumeration.is_some() || node.strings.needs_text() {
                         string.text.get_or_insert_default();
                     }
                 }
@@ -164,9 +166,9 @@ impl OpenString {
             return;
         }
         let Some(plan) = schema.expected(self.expected).plan else { return };
-        let patterns = schema.string_entries(schema.plan(plan)).flat_map(|(_, node)| &node.strings.patterns);
-        for (state, pattern) in self.automata.iter_mut().zip(patterns) {
-            *state = state.and_then(|state| pattern.advance(&state, bytes));
+        let automata = schema.string_entries(schema.plan(plan)).flat_map(|(_, node)| node.strings.automata());
+        for (state, automaton) in self.automata.iter_mut().zip(automata) {
+            *state = state.and_then(|state| automaton.advance(state, bytes));
         }
     }
 
@@ -211,7 +213,7 @@ impl OpenString {
         let mut failing: SmallVec<[(usize, Reason); 2]> = SmallVec::new();
         let mut at = 0;
         for (entry, node) in schema.string_entries(plan) {
-            let end = at + node.strings.patterns.len();
+            let end = at + node.strings.automata().len();
             if self.own[entry] == Verdict::Open
                 && let Some(reason) = reason(self, node, &self.automata[at..end])
             {
@@ -236,13 +238,13 @@ impl OpenString {
             length: self.length,
             length_cap: self.length_cap.0,
             max_length: schema.options.max_string,
-            pattern: None,
+            automaton: None,
         };
         let Some(plan) = schema.expected(self.expected).plan else { return Some(plain) };
         let (mut at, mut open) = (0, 0);
         for (entry, node) in schema.string_entries(schema.plan(plan)) {
-            let states = self.automata.get(at..at + node.strings.patterns.len()).unwrap_or_default();
-            at += node.strings.patterns.len();
+            let states = self.automata.get(at..at + node.strings.automata().len()).unwrap_or_default();
+            at += node.strings.automata().len();
             if self.own[entry] != Verdict::Open {
                 continue;
             }
@@ -253,18 +255,26 @@ impl OpenString {
             if let Some(max) = node.strings.max_length {
                 plain.max_length = Some(plain.max_length.map_or(max, |other| other.min(max)));
             }
-            if let (Some(Some(state)), Some(pattern)) = (states.first(), node.strings.patterns.first()) {
-                plain.pattern = Some((pattern, *state));
+            if let (Some(Some(state)), Some(automaton)) = (states.first(), node.strings.automata().first()) {
+                plain.automaton = Some((&node.strings, automaton, *state));
             }
         }
         Some(plain)
+    }
+
+    /// The texts that the string may become, where they are listed.
+    pub(super) fn possible_texts(&self, schema: &JsonSchema) -> Vec<String> {
+        let (Some(plan), Some(text)) = (schema.expected(self.expected).plan, &self.text) else { return Vec::new() };
+        let open = schema.string_entries(schema.plan(plan)).filter(|(entry, _)| self.own[*entry] == Verdict::Open);
+        let listed = open.filter_map(|(_, node)| node.enumeration.as_ref()).flat_map(|enumeration| &enumeration.strings);
+        listed.filter(|string| string.as_bytes().starts_with(text)).cloned().collect()
     }
 
     /// Takes over where a walk through plain text stands.
     pub(super) fn catch_up(&mut self, plain: &PlainString<'_>) {
         self.inside = plain.inside;
         self.length = plain.length;
-        if let Some((_, state)) = plain.pattern {
+        if let Some((_, _, state)) = plain.automaton {
             self.automata.iter_mut().flatten().for_each(|own| *own = state);
         }
     }
@@ -273,15 +283,14 @@ impl OpenString {
     pub(super) fn least_bytes(&self, schema: &JsonSchema, plan: &Plan, counts: impl Fn(usize) -> bool) -> u64 {
         let (mut at, mut least) = (0, 0);
         for (entry, node) in schema.string_entries(plan) {
-            let states = self.automata.get(at..at + node.strings.patterns.len()).unwrap_or_default();
-            at += node.strings.patterns.len();
+            let states = self.automata.get(at..at + node.strings.automata().len()).unwrap_or_default();
+            at += node.strings.automata().len();
             if !counts(entry) {
                 continue;
             }
             least = least.max(node.strings.min_length.unwrap_or(0).saturating_sub(self.length));
-            for (state, pattern) in states.iter().zip(&node.strings.patterns) {
-                let distance = state.and_then(|state| pattern.closing_cost(&state)).unwrap_or(0);
-                least = least.max(distance as u64);
+            for (state, automaton) in states.iter().zip(node.strings.automata()) {
+                least = least.max(state.map_or(0, |state| automaton.fewest_bytes(state)));
             }
             if let (Some(enumeration), Some(text)) = (&node.enumeration, &self.text) {
                 least = least.max(enumeration.shortest_rest(text) as u64);
@@ -296,12 +305,12 @@ impl OpenString {
         if matches!(self.inside, Inside::Utf8 { .. }) {
             return None;
         }
-        let stuck = |(state, pattern): (&Option<RegexState>, &Regex)| state.is_some_and(|state| pattern.is_stuck(state));
+        let stuck = |(state, automaton): (&Option<RegexState>, &TextAutomaton)| state.is_some_and(|state| automaton.is_stuck(state));
         if node.strings.max_length.is_some_and(|max| self.length >= max) {
             return Some(Reason::MaxLength);
         }
-        if states.iter().zip(&node.strings.patterns).any(stuck) {
-            return Some(Reason::Pattern);
+        if let Some(at) = states.iter().zip(node.strings.automata()).position(stuck) {
+            return Some(Reason::Text(at));
         }
         match (&node.enumeration, &self.text) {
             (Some(enumeration), Some(text)) if !enumeration.goes_on(text) => Some(Reason::Enumeration),
@@ -310,11 +319,17 @@ impl OpenString {
     }
 
     fn prefix_reason(&self, node: &Node, states: &[Option<RegexState>]) -> Option<Reason> {
-        if states.contains(&None) {
-            return Some(Reason::Pattern);
+        if let Some(dead) = states.iter().position(Option::is_none) {
+            return Some(Reason::Text(dead));
         }
         if node.strings.max_length.is_some_and(|max| self.length > max) {
             return Some(Reason::MaxLength);
+        }
+        let too_far = |(automaton, state): (_, &Option<RegexState>)| node.strings.length_refusal(automaton, (*state)?, self.length);
+        match node.strings.automata().iter().zip(states).find_map(too_far) {
+            Some(Limit::Min) => return Some(Reason::MinLength),
+            Some(Limit::Max) => return Some(Reason::MaxLength),
+            None => {}
         }
         match (&node.enumeration, &self.text) {
             (Some(enumeration), Some(text)) if !enumeration.has_prefix(text) => Some(Reason::Enumeration),
@@ -323,12 +338,16 @@ impl OpenString {
     }
 
     fn end_reason(&self, node: &Node, states: &[Option<RegexState>]) -> Option<Reason> {
-        let ends = |(state, pattern): (&Option<RegexState>, &Regex)| state.is_some_and(|state| pattern.may_end(&state));
+        let goes_on = |(state, automaton): (&Option<RegexState>, &TextAutomaton)| !state.is_some_and(|state| automaton.may_end(state));
         if node.strings.min_length.is_some_and(|min| self.length < min) {
             return Some(Reason::MinLength);
         }
-        if !states.iter().zip(&node.strings.patterns).all(ends) {
-            return Some(Reason::Pattern);
+        if let Some(at) = states.iter().zip(node.strings.automata()).position(goes_on) {
+            return Some(Reason::Text(at));
+        }
+        let text = self.text.as_ref().filter(|_| node.strings.needs_text());
+        if let Some(rule) = text.and_then(|text| node.strings.refusal(std::str::from_utf8(text).ok()?)) {
+            return Some(Reason::WholeText(rule));
         }
         match (&node.enumeration, &self.text) {
             (Some(enumeration), Some(text)) if !enumeration.has_string(text) => Some(Reason::Enumeration),
@@ -344,13 +363,13 @@ pub(super) struct PlainString<'a> {
     length: u64,
     length_cap: u64,
     max_length: Option<u64>,
-    pattern: Option<(&'a Regex, RegexState)>,
+    automaton: Option<(&'a StringRules, &'a TextAutomaton, RegexState)>,
 }
 
 impl PlainString<'_> {
     /// Whether any plain text of so many bytes may come.
     pub(super) fn fits(&self, bytes: usize) -> bool {
-        self.pattern.is_none() && self.max_length.is_none_or(|max| self.length + bytes as u64 <= max)
+        self.automaton.is_none() && self.max_length.is_none_or(|max| self.length + bytes as u64 <= max)
     }
 
     /// Takes one byte that stands as it is.
@@ -362,8 +381,11 @@ impl PlainString<'_> {
             }
             after.length = (self.length + 1).min(self.length_cap);
         }
-        if let Some((pattern, state)) = &mut after.pattern {
-            *state = pattern.advance(state, &[byte])?;
+        if let Some((rules, automaton, state)) = &mut after.automaton {
+            *state = automaton.advance(*state, &[byte])?;
+            if rules.length_refusal(automaton, *state, after.length).is_some() {
+                return None;
+            }
         }
         Some(after)
     }

@@ -248,6 +248,128 @@ fn states_with_equal_futures_are_equal() {
 }
 
 #[test]
+fn references_lead_where_each_draft_says() {
+    let mut options = Options::default();
+    options
+        .documents
+        .insert("http://example.com/lib.json", json!({"$defs": {"small": {"$anchor": "small", "maximum": 9}}, "type": "integer"}));
+    let judge = |schema: serde_json::Value, texts: &[(&str, bool)]| {
+        let compiled = JsonSchema::with_options(&schema, &options).unwrap();
+        for (text, accepted) in texts {
+            assert_eq!(accepts(&compiled, text), *accepted, "{schema} on {text}");
+        }
+    };
+    // Pointers, anchors, other documents, embedded resources and relative addresses.
+    judge(json!({"$ref": "http://example.com/lib.json"}), &[("1", true), ("1.5", false)]);
+    judge(json!({"$id": "http://example.com/main.json", "items": {"$ref": "lib.json#small"}}), &[("[9]", true), ("[10]", false)]);
+    judge(json!({"$ref": "http://example.com/lib.json#/$defs/small"}), &[("9", true), ("10", false)]);
+    judge(
+        json!({"$id": "http://a.b/c/d", "$ref": "e", "$defs": {"inner": {"$id": "e", "type": "string"}}, "minLength": 2}),
+        &[("\"xy\"", true), ("\"x\"", false), ("1", false)],
+    );
+    judge(json!({"$ref": "#/$defs/a%25b~1c", "$defs": {"a%b/c": {"const": 1}}}), &[("1", true), ("2", false)]);
+    // Beside `$ref`, rules hold from draft 2019-09 on.
+    let beside = |draft: &str| json!({"$schema": draft, "$ref": "#/definitions/any", "definitions": {"any": {}}, "maximum": 3});
+    judge(beside("http://json-schema.org/draft-07/schema#"), &[("4", true)]);
+    judge(beside("https://json-schema.org/draft/2019-09/schema"), &[("4", false)]);
+    // The outermost dynamic anchor counts; the same schema means different things by different ways to it.
+    judge(
+        json!({
+            "$id": "http://x/strict", "$dynamicAnchor": "node", "$ref": "tree", "unevaluatedProperties": false,
+            "$defs": {"tree": {"$id": "tree", "$dynamicAnchor": "node", "type": "object", "properties": {"sub": {"type": "array", "items": {"$dynamicRef": "#node"}}}}},
+        }),
+        &[(r#"{"sub": [{"sub": []}]}"#, true), (r#"{"sub": [{"extra": 1}]}"#, false), (r#"{"extra": 1}"#, false)],
+    );
+    judge(
+        json!({
+            "$schema": "https://json-schema.org/draft/2019-09/schema", "$id": "http://x/strict", "$recursiveAnchor": true, "$ref": "tree", "unevaluatedProperties": false,
+            "$defs": {"tree": {"$id": "tree", "$recursiveAnchor": true, "type": "object", "properties": {"sub": {"items": {"$recursiveRef": "#"}}}}},
+        }),
+        &[(r#"{"sub": [{"sub": []}]}"#, true), (r#"{"sub": [{"extra": 1}]}"#, false)],
+    );
+    // The standard's own schemas are at hand.
+    judge(
+        json!({"$ref": "https://json-schema.org/draft/2020-12/schema"}),
+        &[(r#"{"type": "integer", "items": {"minLength": 2}}"#, true), (r#"{"items": {"minLength": -2}}"#, false)],
+    );
+    judge(json!({"$ref": "http://json-schema.org/draft-04/schema#"}), &[(r#"{"minLength": 2}"#, true), (r#"{"type": 1}"#, false)]);
+    // A meta-schema without the vocabulary of assertions switches them off.
+    let mut custom = options.clone();
+    custom.documents.insert(
+        "http://x/meta",
+        json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "$vocabulary": {"https://json-schema.org/draft/2020-12/vocab/core": true, "https://json-schema.org/draft/2020-12/vocab/applicator": true}}),
+    );
+    let off = JsonSchema::with_options(&json!({"$schema": "http://x/meta", "minimum": 3, "properties": {"a": false}}), &custom).unwrap();
+    assert!(accepts(&off, "1") && !accepts(&off, r#"{"a": 1}"#));
+    // What leads nowhere is an error that says so.
+    for (schema, what) in [
+        (json!({"$ref": "#/$defs/none"}), "leads nowhere"),
+        (json!({"$ref": "#none"}), "names no anchor"),
+        (json!({"$ref": "http://elsewhere/x"}), "not among the documents"),
+        (json!({"$schema": "http://elsewhere/meta"}), "no version that tamis knows"),
+        (json!({"allOf": [{"$ref": "#"}]}), "over and over"),
+    ] {
+        let error = JsonSchema::with_options(&schema, &options).unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    }
+}
+
+#[test]
+fn refusals_speak_in_the_words_of_the_schema() {
+    for (schema, text, said) in [
+        (
+            json!({"properties": {"age": {"type": "integer", "minimum": 0}}}),
+            r#"{"age": -1}"#,
+            "/age: expected an integer >= 0; got '1' (schema #/properties/age)",
+        ),
+        (
+            json!({"properties": {"age": {"type": "integer"}}}),
+            r#"{"age": "x"}"#,
+            "/age: expected an integer; got '\"' (schema #/properties/age/type)",
+        ),
+        (
+            json!({"properties": {"a": {}, "b": {}}, "additionalProperties": false}),
+            r#"{"c": 1}"#,
+            "expected a property among \"a\", \"b\"; got 'c' (schema #/additionalProperties)",
+        ),
+        (json!({"properties": {"a": false}}), r#"{"a": 1}"#, "(schema #/properties/a)"),
+        (json!({"anyOf": [{"type": "string"}, {"type": "null"}]}), "1", "expected null or a string; got '1' (schema #)"),
+        (json!({"enum": ["red", "green"]}), r#""blue""#, "expected one of \"green\", \"red\"; got 'b'"),
+        (json!({"required": ["id"]}), "{}", "expected the required property \"id\"; got '}' (schema #/required)"),
+        (json!({"maxItems": 1}), "[1, 2]", "expected at most 1 items; got ',' (schema #/maxItems)"),
+        (json!({"prefixItems": [{}], "items": false}), "[1, 2]", "expected no further item; got ',' (schema #/items)"),
+        (json!({"prefixItems": [{}], "unevaluatedItems": false}), "[1, 2]", "(schema #/unevaluatedItems)"),
+        (json!({"uniqueItems": true}), "[1, 1]", "expected an item that the array does not hold yet; got ']' (schema #/uniqueItems)"),
+        (
+            json!({"items": {"pattern": "^a"}}),
+            r#"["b"]"#,
+            "/0: expected a string that matches the pattern \"^a\"; got 'b' (schema #/items/pattern)",
+        ),
+        (json!({}), r#"{"a": 1, "a": 2}"#, "expected a property other than \"a\", which the object already has"),
+    ] {
+        let compiled = JsonSchema::new(&schema).unwrap();
+        let start = compiled.start();
+        let why = compiled.explain(&start, text.as_bytes()).unwrap().to_string();
+        assert!(why.contains(said), "{schema} on {text}: {why}");
+    }
+}
+
+#[test]
+fn an_outlook_lists_what_may_come() {
+    let schema = json!({"properties": {"name": {"type": "string"}, "kind": {"enum": ["red", "green", 7]}, "size": {"type": ["integer", "null"], "maximum": 5}}, "required": ["name"], "additionalProperties": false});
+    let schema = JsonSchema::new(&schema).unwrap();
+    let outlook = |text: &str| schema.outlook(&schema.advance(&schema.start(), text.as_bytes()).unwrap());
+    assert_eq!(outlook(r#"{"name": "x", "#), ["the property \"kind\"", "the property \"size\""]);
+    assert_eq!(outlook(r#"{"name": "x""#), ["','", "'}'"]);
+    assert_eq!(outlook(r#"{"size": "#), ["null", "an integer <= 5"]);
+    assert_eq!(outlook(r#"{"kind": "r"#), ["the rest of \"red\""]);
+    assert_eq!(outlook(r#"{"na"#), ["the rest of the property name \"name\""]);
+    assert_eq!(outlook(r#"{"name": 1"#.trim_end_matches('1')), ["a string"]);
+    assert_eq!(outlook(r#"{"size": 1}"#.trim_end_matches('}')).first().map(String::as_str), Some("a digit"));
+    assert_eq!(outlook(r#"{"kind": 7, "name": ""}"#), ["the end of the text"]);
+}
+
+#[test]
 fn hostile_schemas_are_errors_or_compile_in_no_time() {
     let started = std::time::Instant::now();
     // Diamonds: every schema applies the next twice.

@@ -224,7 +224,8 @@ impl JsonSchema {
         plan.combine(&mut verdicts, present, |at, verdicts| {
             let evaluated = self.unevaluated_hold(container, plan, at as u16, verdicts);
             if !evaluated && refused.is_none() {
-                refused = Some((plan.entries[at].node, Reason::Unevaluated));
+                let reason = if container.is_object() { Reason::UnevaluatedProperties } else { Reason::UnevaluatedItems };
+                refused = Some((plan.entries[at].node, reason));
             }
             evaluated
         });

@@ -270,17 +270,18 @@ impl JsonSchema {
         let mut own = plan.own_verdicts(kind).clone();
         let Some(top) = &state.top else {
             return match plan.verdict_by_kind(plan.roots[0], kind) {
-                Verdict::Fails => Err(kind_refusal(plan, &own)),
+                Verdict::Fails => Err(kind_refusal(plan, 0, kind)),
                 _ => Ok((id, own)),
             };
         };
         let mut failing: SmallVec<[u16; 8]> = SmallVec::new();
-        let (mut live, mut any_live) = (0u64, false);
+        let (mut live, mut any_live, mut failed_root) = (0u64, false, None);
         for link in expected.links.iter().filter(|link| top.is_open(link.entry)) {
             any_live = true;
             live |= 1u64.checked_shl(u32::from(link.root)).unwrap_or(0);
             if link.meaning == Meaning::Must && plan.verdict_by_kind(plan.roots[usize::from(link.root)], kind) == Verdict::Fails {
                 failing.push(link.entry);
+                failed_root.get_or_insert(link.root);
             }
         }
         if !any_live {
@@ -289,10 +290,10 @@ impl JsonSchema {
         if live.count_ones() < plan.roots.len() as u32 {
             plan.forget(&mut own, live);
         }
-        if !failing.is_empty() && !self.survives(top, &failing) {
-            return Err(kind_refusal(plan, plan.own_verdicts(kind)));
+        match failed_root {
+            Some(root) if !self.survives(top, &failing) => Err(kind_refusal(plan, root, kind)),
+            _ => Ok((id, own)),
         }
-        Ok((id, own))
     }
 
     fn open(&self, state: &mut JsonState, expected: ExpectedId, own: Verdicts, kind: Kind, recorded: bool) -> Step {
@@ -372,7 +373,7 @@ impl JsonSchema {
             failing.extend(self.failing_by_order(top, &name));
         }
         let impossible = expected.impossible.iter().filter(|entry| top.is_open(**entry));
-        failing.extend(impossible.map(|entry| (*entry, Reason::AdditionalProperties)));
+        failing.extend(impossible.map(|entry| (*entry, Reason::Forbidden(name.clone()))));
         let entries: SmallVec<[u16; 8]> = failing.iter().map(|(entry, _)| *entry).collect();
         let pending = expected.has(Meaning::Unevaluated).then(|| name.clone());
         Container::edit(top, |body| {
@@ -534,7 +535,7 @@ impl JsonSchema {
             }
         }
         let impossible = self.expected(self.expected_item(top)).impossible.iter().filter(|entry| top.is_open(**entry));
-        failing.extend(impossible.map(|entry| (*entry, Reason::MaxItems)));
+        failing.extend(impossible.map(|entry| (*entry, Reason::NoItem)));
         if failing.is_empty() {
             return Ok(());
         }
@@ -583,10 +584,18 @@ impl JsonSchema {
     }
 }
 
-/// The refusal of a value by its kind: of the outermost entry that fails.
-fn kind_refusal(plan: &Plan, own: &Verdicts) -> Refusal {
-    let failing = own.iter().position(|own| *own == Verdict::Fails).map(|at| plan.entries[at].node);
-    Refusal::Schema(failing, Reason::Kind)
+/// The refusal of a value by its kind: by a node that must hold, or else by all that a root applies.
+fn kind_refusal(plan: &Plan, root: u16, kind: Kind) -> Refusal {
+    let root = plan.roots[usize::from(root)];
+    let mut needed = vec![root];
+    while let Some(entry) = needed.pop() {
+        if plan.own_verdicts(kind)[usize::from(entry)] == Verdict::Fails {
+            return Refusal::Schema(Some(plan.entries[usize::from(entry)].node), Reason::Kind);
+        }
+        needed.extend(plan.entries[usize::from(entry)].all.iter().rev());
+    }
+    let possible = Kind::ALL.into_iter().filter(|kind| plan.verdict_by_kind(root, *kind) != Verdict::Fails);
+    Refusal::Kinds(plan.entries[usize::from(root)].node, possible.fold(0, |bits, kind| bits | kind.bit()))
 }
 
 fn refusal(failure: Failure) -> Refusal {

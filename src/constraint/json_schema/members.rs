@@ -210,7 +210,7 @@ impl JsonSchema {
             let rules = &self.node(plan.entries[usize::from(entry)].node).objects;
             rules.additional.is_some() || rules.unevaluated.is_some() || may_come(rules)
         };
-        (!plan.evaluates(at, &all_open, &|_| Verdict::Open, &own)).then_some(Reason::AdditionalProperties)
+        (!plan.evaluates(at, &all_open, &|_| Verdict::Open, &own)).then_some(Reason::UnevaluatedProperties)
     }
 
     /// The place in the order of the schema of the last property listed there that the object has.

@@ -3,6 +3,7 @@
 use super::chat::ChatTemplate;
 use super::config::{Config, gguf};
 use super::folder::ModelFolder;
+use super::kernels::Pool;
 use super::memory;
 use super::metadata;
 use super::weights::gguf::GgufFile;
@@ -45,20 +46,20 @@ impl ModelFiles {
     }
 
     /// The weights of a model of this shape, if they fit into memory.
-    pub(super) fn weights(&self, config: &Config) -> Result<Weights, LmError> {
+    pub(super) fn weights(&self, config: &Config, pool: &Pool) -> Result<Weights, LmError> {
         memory::check(self.size(), memory::available())?;
-        Weights::read(self.source(), config)
+        Weights::read(self.source(), config, pool)
     }
 
     /// Everything; the tokenizer from `tokenizer` (a `tokenizer.json`, or a folder with one) where that is
     /// given.
-    pub(super) fn read(&self, tokenizer: Option<&Path>) -> Result<Parts, LmError> {
+    pub(super) fn read(&self, tokenizer: Option<&Path>, pool: &Pool) -> Result<Parts, LmError> {
         // Before all else: an architecture that cannot be run is the first thing to say.
         let config = self.config()?;
         // Neither needs the other, and each takes as long as the other.
         let (tokenizer, weights) = thread::scope(|scope| {
             let tokenizer = scope.spawn(|| self.tokenizer(tokenizer));
-            let weights = self.weights(&config);
+            let weights = self.weights(&config, pool);
             (tokenizer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), weights)
         });
         let (weights, tokenizer) = (weights?, tokenizer?);

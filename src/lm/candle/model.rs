@@ -33,6 +33,15 @@ pub struct CandleOptions {
     pub tokenizer: Option<PathBuf>,
 }
 
+impl CandleOptions {
+    fn pool(&self) -> Pool {
+        Pool::new(match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        })
+    }
+}
+
 /// A model of the llama family, from a GGUF file or a folder of safetensors, on the CPU.
 ///
 /// Rows are the same to the bit for any batch, order and number of threads.
@@ -63,8 +72,9 @@ impl CandleLm {
     /// If a file cannot be opened, is truncated or contradicts itself, or holds an architecture, a format
     /// or a tokenizer that tamis does not run; if weights are no numbers; if memory does not suffice.
     pub fn load_with(path: impl AsRef<Path>, options: &CandleOptions) -> Result<Self, LmError> {
-        let Parts { config, weights, tokenizer, chat } = ModelFiles::open(path.as_ref())?.read(options.tokenizer.as_deref())?;
-        let model = Self::from_parts(config, weights, tokenizer.vocabulary().clone(), options)?;
+        let pool = options.pool();
+        let Parts { config, weights, tokenizer, chat } = ModelFiles::open(path.as_ref())?.read(options.tokenizer.as_deref(), &pool)?;
+        let model = Self::from_parts(config, weights, tokenizer.vocabulary().clone(), pool)?;
         Ok(Self { tokenizer: Some(tokenizer), chat, ..model })
     }
 
@@ -102,11 +112,12 @@ impl CandleLm {
     pub fn with_vocabulary(path: &Path, vocabulary: Arc<Vocabulary>, options: &CandleOptions) -> Result<Self, LmError> {
         let files = ModelFiles::open(path)?;
         let config = files.config()?;
-        let weights = files.weights(&config)?;
-        Self::from_parts(config, weights, vocabulary, options)
+        let pool = options.pool();
+        let weights = files.weights(&config, &pool)?;
+        Self::from_parts(config, weights, vocabulary, pool)
     }
 
-    fn from_parts(config: Config, weights: Weights, vocabulary: Arc<Vocabulary>, options: &CandleOptions) -> Result<Self, LmError> {
+    fn from_parts(config: Config, weights: Weights, vocabulary: Arc<Vocabulary>, pool: Pool) -> Result<Self, LmError> {
         static MODELS: AtomicU64 = AtomicU64::new(0);
         if weights.embedding.rows() != vocabulary.len() {
             return Err(LmError::corrupt(format!(
@@ -115,21 +126,8 @@ impl CandleLm {
                 vocabulary.len()
             )));
         }
-        let threads = match options.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            threads => threads,
-        };
         let prefixes = PrefixCache::new(REMEMBERED);
-        Ok(Self {
-            id: MODELS.fetch_add(1, Ordering::Relaxed),
-            config,
-            weights,
-            vocabulary,
-            tokenizer: None,
-            chat: None,
-            pool: Pool::new(threads),
-            prefixes,
-        })
+        Ok(Self { id: MODELS.fetch_add(1, Ordering::Relaxed), config, weights, vocabulary, tokenizer: None, chat: None, pool, prefixes })
     }
 
     fn check_token(&self, token: TokenId) -> Result<(), LmError> {

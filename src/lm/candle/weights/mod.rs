@@ -12,7 +12,7 @@ pub(super) mod gguf;
 pub(super) mod safetensors;
 
 use super::config::Config;
-use super::kernels::Matrix;
+use super::kernels::{Matrix, Pool};
 use crate::lm::LmError;
 use candle_core::quantized::GgmlDType;
 use std::borrow::Cow;
@@ -83,6 +83,7 @@ pub(super) struct Weights {
 /// Takes tensors from a source, and remembers which.
 struct Reader<'a> {
     source: &'a dyn WeightSource,
+    pool: &'a Pool,
     taken: RefCell<HashSet<String>>,
 }
 
@@ -119,7 +120,7 @@ impl Reader<'_> {
 
     fn optional_matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Option<Matrix>, LmError> {
         let stored = self.checked(name, &[rows, columns])?;
-        stored.map(|stored| Matrix::from_ggml(stored.format, rows, columns, stored.bytes)).transpose()
+        stored.map(|stored| Matrix::from_ggml(stored.format, rows, columns, stored.bytes, self.pool)).transpose()
     }
 
     fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Matrix, LmError> {
@@ -172,9 +173,9 @@ pub(super) fn vocabulary_size(source: &dyn WeightSource) -> Result<usize, LmErro
 }
 
 impl Weights {
-    /// Takes the weights of a model of this shape.
-    pub(super) fn read(source: &dyn WeightSource, config: &Config) -> Result<Self, LmError> {
-        let reader = Reader { source, taken: RefCell::default() };
+    /// Takes the weights of a model of this shape; `pool` lays them out.
+    pub(super) fn read(source: &dyn WeightSource, config: &Config, pool: &Pool) -> Result<Self, LmError> {
+        let reader = Reader { source, pool, taken: RefCell::default() };
         let width = config.width;
         let vocabulary = vocabulary_size(source)?;
         let head = match config.tied_head {

@@ -141,11 +141,15 @@ fn peeks_at_the_largest_first_have_their_golden_variance_and_checks() {
     for (case, expected) in vectors::cases(&vector) {
         let probs = floats(&case["p"]);
         let allowed: Vec<u32> = floats(&case["allowed"]).iter().zip(0..).filter(|(allowed, _)| **allowed == 1.0).map(|(_, token)| token).collect();
-        let awrs = Awrs::new().eps(case["eps"].as_f64().unwrap() * (1.0 + 1e-12)).max_peeks(u32::MAX).without_mask();
-        let exact = assert_proper("largest first", &awrs, &probs, &allowed, &[], false);
+        // Where the unseen mass equals eps but for rounding, the golden values may have gone either way.
+        let [low, high] = [-1e-12, 1e-12].map(|nudge| {
+            let awrs = Awrs::new().eps(case["eps"].as_f64().unwrap() * (1.0 + nudge)).max_peeks(u32::MAX).without_mask();
+            assert_proper("largest first", &awrs, &probs, &allowed, &[], false)
+        });
         let (z, expected) = (expected["Z"].as_f64().unwrap(), &expected["largest_first"]);
-        assert!((exact.variance / (z * z) - expected["rel_var"].as_f64().unwrap()).abs() < 1e-9, "{case}: {}", exact.variance);
-        assert!((exact.checks - expected["checks"].as_f64().unwrap()).abs() < 1e-9, "{case}: {}", exact.checks);
+        let is_between = |a: f64, b: f64, golden: &Value| (a.min(b) - 1e-9..=a.max(b) + 1e-9).contains(&golden.as_f64().unwrap());
+        assert!(is_between(low.variance / (z * z), high.variance / (z * z), &expected["rel_var"]), "{case}: {} {}", low.variance, high.variance);
+        assert!(is_between(low.checks, high.checks, &expected["checks"]), "{case}: {} {}", low.checks, high.checks);
     }
 }
 

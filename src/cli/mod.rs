@@ -13,6 +13,7 @@ mod files;
 mod generate;
 #[cfg(feature = "candle")]
 mod model;
+#[cfg(feature = "candle")]
 mod models;
 #[cfg(feature = "candle")]
 mod progress;
@@ -47,6 +48,7 @@ Exit codes:
 enum Command {
     Generate(Box<generate::GenerateArgs>),
     Check(check::CheckArgs),
+    #[cfg(feature = "candle")]
     Models(models::ModelsArgs),
 }
 
@@ -55,6 +57,7 @@ pub fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Generate(args) => generate::run(*args),
         Command::Check(args) => check::run(&args),
+        #[cfg(feature = "candle")]
         Command::Models(args) => models::run(&args),
     };
     done.unwrap_or_else(|error| {

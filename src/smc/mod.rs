@@ -1,7 +1,7 @@
 //! Sequential Monte Carlo: particles, their weights, and resampling.
 //!
 //! A [`ParticleSystem`] knows how to start a particle and how to take all of them one step further,
-//! saying by how much each one's log-weight changed. [`run`] does the rest: it carries the weights,
+//! saying by how much each one's log-weight changed. [`run()`] does the rest: it carries the weights,
 //! estimates the evidence, and when the effective sample size falls below a threshold replaces the
 //! particles by copies drawn in proportion to their weights. What a particle is made of is no matter
 //! here: this layer knows neither tokens nor models.

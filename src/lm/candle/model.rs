@@ -109,7 +109,12 @@ impl CandleLm {
     fn from_file(file: &GgufFile, vocabulary: Arc<Vocabulary>, options: &CandleOptions) -> Result<Self, LmError> {
         static MODELS: AtomicU64 = AtomicU64::new(0);
         let config = Config::read(file.metadata())?;
-        let weights = Weights::read(file, &config)?;
+        let threads = match options.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        let pool = Pool::new(threads);
+        let weights = Weights::read(file, &config, &pool)?;
         if weights.embedding.rows() != vocabulary.len() {
             return Err(LmError::corrupt(format!(
                 "the model has embeddings of {} tokens, but its tokenizer has {}",
@@ -117,21 +122,8 @@ impl CandleLm {
                 vocabulary.len()
             )));
         }
-        let threads = match options.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            threads => threads,
-        };
         let prefixes = PrefixCache::new(REMEMBERED);
-        Ok(Self {
-            id: MODELS.fetch_add(1, Ordering::Relaxed),
-            config,
-            weights,
-            vocabulary,
-            tokenizer: None,
-            chat: None,
-            pool: Pool::new(threads),
-            prefixes,
-        })
+        Ok(Self { id: MODELS.fetch_add(1, Ordering::Relaxed), config, weights, vocabulary, tokenizer: None, chat: None, pool, prefixes })
     }
 
     fn check_token(&self, token: TokenId) -> Result<(), LmError> {

@@ -6,7 +6,7 @@
 //! so a broken file is an error here and not a crash later.
 
 use super::config::Config;
-use super::kernels::Matrix;
+use super::kernels::{Matrix, Pool};
 use crate::lm::LmError;
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::{Content, Value};
@@ -82,14 +82,14 @@ impl GgufFile {
         Ok((format, bytes))
     }
 
-    fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Matrix, LmError> {
+    fn matrix(&self, name: &str, rows: usize, columns: usize, pool: &Pool) -> Result<Matrix, LmError> {
         let (format, bytes) = self.tensor(name, &[rows, columns])?;
         if matches!(format, GgmlDType::Q8_1 | GgmlDType::Q8K | GgmlDType::Q2K | GgmlDType::Q3K) {
             return Err(LmError::unsupported(format!(
                 "the tensor {name} is stored as {format:?}, which tamis does not read ({SUPPORTED})"
             )));
         }
-        Matrix::from_ggml(format, rows, columns, bytes)
+        Matrix::from_ggml(format, rows, columns, bytes, pool)
     }
 
     fn vector(&self, name: &str, length: usize) -> Result<Vec<f32>, LmError> {
@@ -176,14 +176,14 @@ pub(super) struct Weights {
 }
 
 impl Weights {
-    /// Takes the weights of a model of this shape.
-    pub(super) fn read(file: &GgufFile, config: &Config) -> Result<Self, LmError> {
+    /// Takes the weights of a model of this shape; `pool` repacks them.
+    pub(super) fn read(file: &GgufFile, config: &Config, pool: &Pool) -> Result<Self, LmError> {
         let width = config.width;
         let vocabulary = match file.shape("token_embd.weight")? {
             [rows, _] => *rows,
             shape => return Err(LmError::corrupt(format!("the tensor token_embd.weight has shape {shape:?}, not rows of {width}"))),
         };
-        let head = if file.has("output.weight") { Some(file.matrix("output.weight", vocabulary, width)?) } else { None };
+        let head = if file.has("output.weight") { Some(file.matrix("output.weight", vocabulary, width, pool)?) } else { None };
         let rope_factors = file.optional_vector("rope_freqs.weight", config.rope.dimensions / 2)?;
         if rope_factors.iter().flatten().any(|factor| !(factor.is_finite() && *factor > 0.0)) {
             return Err(LmError::corrupt("the tensor rope_freqs.weight holds factors that are not positive"));
@@ -191,10 +191,10 @@ impl Weights {
         // Not with_capacity: the number of layers is only a claim until their tensors are found.
         let mut layers = Vec::new();
         for layer in 0..config.layers {
-            layers.push(Layer::read(file, config, layer)?);
+            layers.push(Layer::read(file, config, layer, pool)?);
         }
         Ok(Self {
-            embedding: file.matrix("token_embd.weight", vocabulary, width)?,
+            embedding: file.matrix("token_embd.weight", vocabulary, width, pool)?,
             layers,
             output_norm: file.vector("output_norm.weight", width)?,
             head,
@@ -209,9 +209,9 @@ impl Weights {
 }
 
 impl Layer {
-    fn read(file: &GgufFile, config: &Config, layer: usize) -> Result<Self, LmError> {
+    fn read(file: &GgufFile, config: &Config, layer: usize, pool: &Pool) -> Result<Self, LmError> {
         let name = |part: &str| format!("blk.{layer}.{part}");
-        let matrix = |part, rows, columns| file.matrix(&name(part), rows, columns);
+        let matrix = |part, rows, columns| file.matrix(&name(part), rows, columns, pool);
         let vector = |part, length| file.vector(&name(part), length);
         let vector_if = |wanted: bool, part, length| wanted.then(|| file.vector(&name(part), length)).transpose();
         let bias = |part, length| file.optional_vector(&name(part), length);

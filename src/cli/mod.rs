@@ -17,6 +17,7 @@ mod model;
 mod models;
 #[cfg(feature = "candle")]
 mod progress;
+mod report;
 #[cfg(feature = "candle")]
 mod screen;
 
@@ -48,6 +49,7 @@ Exit codes:
 enum Command {
     Generate(Box<generate::GenerateArgs>),
     Check(check::CheckArgs),
+    Report(report::ReportArgs),
     #[cfg(feature = "candle")]
     Models(models::ModelsArgs),
 }
@@ -57,6 +59,7 @@ pub fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Generate(args) => generate::run(*args),
         Command::Check(args) => check::run(&args),
+        Command::Report(args) => report::run(&args),
         #[cfg(feature = "candle")]
         Command::Models(args) => models::run(&args),
     };

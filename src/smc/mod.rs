@@ -12,12 +12,15 @@
 //! The threshold may depend on the weights, because a decision made from the past alone cannot bend a
 //! mean. Seed and system decide every bit of the result.
 //!
-//! `resampling.rs` has the schemes, `streams.rs` the randomness, `run.rs` the loop.
+//! `resampling.rs` has the schemes, `streams.rs` the randomness, `run.rs` the loop, `conditional.rs` the
+//! chain of runs that keep a trajectory (particle Gibbs).
 
+mod conditional;
 mod resampling;
 mod run;
 mod streams;
 
+pub use conditional::{ConditionalRun, Trajectory, conditional_ancestors, particle_gibbs, run_conditional_with};
 pub use resampling::Resampling;
 pub use run::{SmcRun, StepRecord, run, run_with};
 pub use streams::Stream;
@@ -93,6 +96,12 @@ impl SmcOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SmcError {
     message: String,
+}
+
+impl SmcError {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into() }
+    }
 }
 
 impl fmt::Display for SmcError {

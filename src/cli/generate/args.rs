@@ -15,6 +15,9 @@ const EXAMPLES: &str = r#"Examples:
   More particles for truer weights, another model, everything that is known as JSON:
       tamis generate --schema person.json --particles 32 --model my-model.gguf --json -o run.json "Invent a person."
 
+  The same run as pictures: particles, weights, every token and what else could have come:
+      tamis generate --schema person.json --record run.json "Invent a person." && tamis report run.json
+
   A text to go on from instead of a question, read from standard input:
       echo -n 'The capital of France is' | tamis generate --regex ' [A-Z][a-z]+' --raw -
 
@@ -111,9 +114,13 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "F", default_value_t = 0.5, allow_negative_numbers = true, help_heading = "Sampling")]
     pub ess_threshold: f64,
 
-    /// Print all that is known, down to each token, as one JSON object.
+    /// Print the record instead of a summary: all that is known, down to each token, as one JSON object.
     #[arg(long, conflicts_with = "quiet", help_heading = "Output")]
     pub json: bool,
+
+    /// Keep the record in this file, for `tamis report`; whole or not at all.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub record: Option<PathBuf>,
 
     /// Print the best answer's text and nothing else.
     #[arg(short, long, help_heading = "Output")]

@@ -1,3 +1,5 @@
+//! Probe.
+
 use serde_json::Value;
 use std::time::Instant;
 use tamis::constraint::json_schema::Options;

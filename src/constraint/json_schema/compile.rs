@@ -42,7 +42,7 @@ pub(super) fn compile(document: &Value, options: &Options) -> Result<JsonSchema,
         work: Vec::new(),
         notes: Vec::new(),
     };
-    compiler.nodes[NodeId::NONE.index()].types = Types { kinds: 0, integer: false };
+    compiler.nodes[NodeId::NONE.index()].types = Types { kinds: 0, ..Types::ALL };
     let resource = compiler.resources.add(document, Documents::BASE, options.draft)?;
     let site = compiler.resources.root_site(resource)?;
     let root = compiler.schema(document, site)?;
@@ -52,8 +52,9 @@ pub(super) fn compile(document: &Value, options: &Options) -> Result<JsonSchema,
         node.drop_impossible_kinds();
         compiler.nodes[id.index()] = node;
     }
-    let (nodes, notes) = (compiler.nodes, compiler.notes);
+    let (mut nodes, notes) = (compiler.nodes, compiler.notes);
     refuse_loops(&nodes)?;
+    let root = skip_references(&mut nodes, root);
     let schema = JsonSchema::of_nodes(nodes, root, options.clone(), notes);
     schema.refuse_impossible()?;
     Ok(schema)
@@ -230,6 +231,27 @@ fn refuse_loops(nodes: &[Node]) -> Result<(), ConstraintError> {
         }
     }
     Ok(())
+}
+
+/// Leads every edge to a node that only refers to another, or says nothing, straight to where that leads;
+/// the new root.
+fn skip_references(nodes: &mut [Node], root: NodeId) -> NodeId {
+    let mut target: Vec<NodeId> = (0..nodes.len() as u32).map(NodeId).collect();
+    for start in 0..nodes.len() {
+        let mut way = Vec::new();
+        let mut at = NodeId(start as u32);
+        while at != NodeId::ANY
+            && target[at.index()] == at
+            && let Some(next) = nodes[at.index()].only_reference()
+        {
+            way.push(at);
+            at = next;
+        }
+        let end = target[at.index()];
+        way.into_iter().for_each(|passed| target[passed.index()] = end);
+    }
+    nodes.iter_mut().for_each(|node| node.redirect(|id| target[id.index()]));
+    target[root.index()]
 }
 
 pub(super) fn decimal(text: &str, pointer: &str) -> Result<Decimal, ConstraintError> {

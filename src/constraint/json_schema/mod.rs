@@ -10,12 +10,14 @@
 //! `documents.rs`, `resources.rs`) to a graph of nodes (`node.rs`). `plan.rs` unrolls what judges one
 //! value, and `expected.rs` numbers what is asked of a value that is to come. `machine.rs` is the byte
 //! automaton, with `text.rs` and `scalar.rs` for what is inside strings and numbers, `layout.rs` for white
-//! space, `container.rs` for open objects and arrays, `members.rs` for what their members are sent to, and
+//! space, `container.rs` for open objects and arrays, `close.rs` for the ends of values,
+//! `survival.rs` for whether the document can still be completed, `members.rs` for what their members are sent to, and
 //! `value.rs` for what is remembered of them; `mask.rs` and `rest.rs` look ahead,
 //! `outlook.rs` does in words. `strings.rs`, `pattern/`,
 //! `format/` and `number.rs` (exact decimals) are the rules of scalars; `refusal.rs` puts refusals in words.
 //! `notes.rs` tells what is not enforced.
 
+mod close;
 mod compile;
 mod container;
 mod documents;
@@ -40,6 +42,7 @@ mod resources;
 mod rest;
 mod scalar;
 mod strings;
+mod survival;
 mod text;
 mod value;
 

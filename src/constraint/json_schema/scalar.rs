@@ -230,7 +230,7 @@ impl OpenString {
     /// What a walk through plain text has to carry, where that is little: at most one entry's rules are open,
     /// of which one pattern and lengths, and the document does not survive its failing (`survives`).
     pub(super) fn plain<'a>(&self, schema: &'a JsonSchema, survives: impl Fn(usize) -> bool) -> Option<PlainString<'a>> {
-        if matches!(self.inside, Inside::Escape | Inside::Hex { .. } | Inside::Surrogate { .. }) || self.text.is_some() {
+        if matches!(self.inside, Inside::Escape | Inside::Hex { .. } | Inside::Surrogate { .. }) {
             return None;
         }
         let mut plain = PlainString {
@@ -239,6 +239,7 @@ impl OpenString {
             length_cap: self.length_cap.0,
             max_length: schema.options.max_string,
             automaton: None,
+            text: self.text.is_some().then(SmallVec::new),
         };
         let Some(plan) = schema.expected(self.expected).plan else { return Some(plain) };
         let (mut at, mut open) = (0, 0);
@@ -249,7 +250,7 @@ impl OpenString {
                 continue;
             }
             open += 1;
-            if open > 1 || states.len() > 1 || survives(entry) {
+            if open > 1 || states.len() > 1 || node.enumeration.is_some() || survives(entry) {
                 return None;
             }
             if let Some(max) = node.strings.max_length {
@@ -270,12 +271,24 @@ impl OpenString {
         listed.filter(|string| string.as_bytes().starts_with(text)).cloned().collect()
     }
 
+    /// The text so far and the strings that it may become, where the document does not survive its being none
+    /// of them (`survives`).
+    pub(super) fn listed<'a>(&'a self, schema: &'a JsonSchema, survives: impl Fn(usize) -> bool) -> Option<(&'a [u8], Vec<&'a str>)> {
+        let (plan, text) = (schema.plan(schema.expected(self.expected).plan?), self.text.as_ref()?);
+        let mut open = schema.string_entries(plan).filter(|(entry, _)| self.own[*entry] == Verdict::Open);
+        let (_, enumeration) = open.find_map(|(entry, node)| Some((entry, node.enumeration.as_ref()?)).filter(|_| !survives(entry)))?;
+        Some((text, enumeration.strings.iter().map(String::as_str).collect()))
+    }
+
     /// Takes over where a walk through plain text stands.
     pub(super) fn catch_up(&mut self, plain: &PlainString<'_>) {
         self.inside = plain.inside;
         self.length = plain.length;
         if let Some((_, _, state)) = plain.automaton {
             self.automata.iter_mut().flatten().for_each(|own| *own = state);
+        }
+        if let (Some(text), Some(more)) = (&mut self.text, &plain.text) {
+            text.extend_from_slice(more);
         }
     }
 
@@ -357,13 +370,15 @@ impl OpenString {
 }
 
 /// The part of an [`OpenString`] that plain text changes, where it is small.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct PlainString<'a> {
     pub(super) inside: Inside,
     length: u64,
     length_cap: u64,
     max_length: Option<u64>,
     automaton: Option<(&'a StringRules, &'a TextAutomaton, RegexState)>,
+    /// The text since the walk began, where it is wanted at the end.
+    text: Option<SmallVec<[u8; 24]>>,
 }
 
 impl PlainString<'_> {
@@ -374,7 +389,10 @@ impl PlainString<'_> {
 
     /// Takes one byte that stands as it is.
     pub(super) fn push(&self, byte: u8, inside: Inside) -> Option<Self> {
-        let mut after = Self { inside, ..*self };
+        let mut after = Self { inside, ..self.clone() };
+        if let Some(text) = &mut after.text {
+            text.push(byte);
+        }
         if byte & 0xC0 != 0x80 {
             if self.max_length.is_some_and(|max| self.length >= max) {
                 return None;
@@ -428,7 +446,8 @@ impl OpenNumber {
     pub(super) fn finish(&mut self, schema: &JsonSchema) -> (Failure, Option<Value>) {
         let Some(text) = self.text.take() else { return (None, None) };
         let Some(number) = std::str::from_utf8(&text).ok().and_then(Decimal::parse) else { return (None, None) };
-        let failure = self.judge(schema, |node| number_reason(node, &number));
+        let plain = !text.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E'));
+        let failure = self.judge(schema, |node| number_reason(node, &number, plain));
         self.own.iter_mut().filter(|own| **own == Verdict::Open).for_each(|own| *own = Verdict::Holds);
         (failure, self.recorded.then(|| Value::number(number)))
     }
@@ -450,6 +469,10 @@ impl OpenNumber {
 
 fn number_prefix_reason(node: &Node, text: &str, exponents: bool) -> Option<Reason> {
     let integer = node.types.integer;
+    let exponents = exponents && !node.types.plain;
+    if node.types.plain && text.contains(['.', 'e', 'E']) {
+        return Some(Reason::Integer);
+    }
     if integer && !exponents && text.split_once('.').is_some_and(|(_, decimals)| decimals.bytes().any(|digit| digit != b'0')) {
         return Some(Reason::Integer);
     }
@@ -464,8 +487,8 @@ fn number_prefix_reason(node: &Node, text: &str, exponents: bool) -> Option<Reas
     (!enumeration.numbers.iter().any(may_be)).then_some(Reason::Enumeration)
 }
 
-fn number_reason(node: &Node, value: &Decimal) -> Option<Reason> {
-    if node.types.integer && !value.is_integer() {
+fn number_reason(node: &Node, value: &Decimal, plain: bool) -> Option<Reason> {
+    if node.types.integer && !(value.is_integer() && (plain || !node.types.plain)) {
         return Some(Reason::Integer);
     }
     if !node.numbers.accepts(value) {

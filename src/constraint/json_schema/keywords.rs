@@ -1,9 +1,10 @@
 //! What each keyword of a schema object adds to its node.
 
 use super::compile::{Compiler, Draft, decimal, escaped, type_name};
+use super::decimal::Decimal;
 use super::format;
 use super::node::{Contains, Kind, Node, NodeId};
-use super::number::{Bound, Decimal};
+use super::number::Bound;
 use super::pattern;
 use super::strings::TextRule;
 use crate::constraint::ConstraintError;

@@ -6,8 +6,8 @@
 
 use super::JsonSchema;
 use super::container::{Body, Container, Expected, Meaning, Members};
+use super::decimal::Decimal;
 use super::node::{Kind, NodeId};
-use super::number::Decimal;
 use super::plan::{Plan, Verdict, Verdicts};
 use super::refusal::{Reason, Refusal};
 use super::scalar::{Failure, OpenNumber, OpenString, Phase};

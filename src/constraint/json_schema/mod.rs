@@ -13,6 +13,7 @@
 
 mod compile;
 mod container;
+mod decimal;
 mod format;
 mod keywords;
 mod machine;

@@ -2,8 +2,9 @@
 
 use super::JsonSchema;
 use super::container::Expected;
+use super::decimal::Decimal;
 use super::node::{Kind, Node, NodeId};
-use super::number::{Bound, Decimal, NumberRules};
+use super::number::{Bound, NumberRules};
 use super::plan::{Verdict, Verdicts};
 use super::refusal::Reason;
 use super::strings::{Limit, TextAutomaton};

@@ -1,6 +1,8 @@
 //! What the tests of language models share: small random models, and where the real one is.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod folder;
+
 use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};

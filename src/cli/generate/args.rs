@@ -1,5 +1,6 @@
 //! The arguments of `tamis generate`, as data.
 
+use crate::cli::schema::{LayoutArgs, SchemaArgs};
 use clap::builder::ValueParser;
 use clap::{ArgGroup, Args, ValueEnum};
 use std::path::PathBuf;
@@ -13,6 +14,9 @@ const EXAMPLES: &str = r#"Examples:
 
   More particles for truer weights, another model, everything that is known as JSON:
       tamis generate --schema person.json --particles 32 --model my-model.gguf --json -o run.json "Invent a person."
+
+  The same run as pictures: particles, weights, every token and what else could have come:
+      tamis generate --schema person.json --record run.json "Invent a person." && tamis report run.json
 
   A text to go on from instead of a question, read from standard input:
       echo -n 'The capital of France is' | tamis generate --regex ' [A-Z][a-z]+' --raw -
@@ -52,7 +56,7 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "raw", help_heading = "Prompt")]
     pub system: Option<String>,
 
-    /// A JSON Schema (draft 2020-12) that the answer must satisfy; `-` reads it from standard input.
+    /// A JSON Schema that the answer must satisfy; `-` reads it from standard input.
     #[arg(long, value_name = "FILE", help_heading = "Constraint")]
     pub schema: Option<PathBuf>,
 
@@ -60,9 +64,11 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "PATTERN", allow_hyphen_values = true, help_heading = "Constraint")]
     pub regex: Option<String>,
 
-    /// The longest run of white space between the parts of a JSON text, in bytes.
-    #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "schema", help_heading = "Constraint")]
-    pub max_whitespace: Option<u32>,
+    #[command(flatten)]
+    pub layout: LayoutArgs,
+
+    #[command(flatten)]
+    pub reading: SchemaArgs,
 
     /// The model: an alias (see `tamis models`), a GGUF file, or a hub id (owner/name).
     #[arg(short, long, value_name = "MODEL", default_value = "smollm2-135m", help_heading = "Model")]
@@ -108,9 +114,13 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "F", default_value_t = 0.5, allow_negative_numbers = true, help_heading = "Sampling")]
     pub ess_threshold: f64,
 
-    /// Print all that is known, down to each token, as one JSON object.
+    /// Print the record instead of a summary: all that is known, down to each token, as one JSON object.
     #[arg(long, conflicts_with = "quiet", help_heading = "Output")]
     pub json: bool,
+
+    /// Keep the record in this file, for `tamis report`; whole or not at all.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub record: Option<PathBuf>,
 
     /// Print the best answer's text and nothing else.
     #[arg(short, long, help_heading = "Output")]

@@ -81,6 +81,11 @@ impl TextAutomaton {
         self.regex.may_end(&state)
     }
 
+    /// The fewest bytes from `state` to the end of a text.
+    pub(super) fn fewest_bytes(&self, state: RegexState) -> u64 {
+        self.regex.closing_cost(&state).unwrap_or(0) as u64
+    }
+
     /// Whether no character may come at `state`.
     pub(super) fn is_stuck(&self, state: RegexState) -> bool {
         self.regex.is_stuck(state)

@@ -66,10 +66,13 @@ pub(crate) trait Vector: Copy {
     /// `self * 2^k`, where `k` was added to [`ROUND`] to give `shifted`. Wrong unless -127 < k < 128.
     fn scale_by_power(self, shifted: Self) -> Self;
 
-    fn no_doubles() -> Self::Doubles;
-    /// Adds each lane to a sum in `f64`.
-    fn add_to(self, sums: Self::Doubles) -> Self::Doubles;
-    fn doubles(sums: Self::Doubles) -> [f64; LANES];
+    fn to_doubles(self) -> Self::Doubles;
+    /// `self * 2^k` in `f64`, where `k` was added to [`ROUND`] to give `shifted`. Wrong unless
+    /// -1023 < k < 1024.
+    fn scale_doubles_by_power(self, shifted: Self) -> Self::Doubles;
+    fn add_doubles(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles;
+    fn mul_doubles(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles;
+    fn store_doubles(doubles: Self::Doubles) -> [f64; LANES];
 
     /// Up to sixteen numbers, then `fill`.
     #[inline(always)]
@@ -113,9 +116,10 @@ pub(crate) trait Vector: Copy {
         fold_halves(lanes, f32::max)
     }
 
-    /// `e^x`, with a relative error below 2e-7; zero below -87, infinite above 88, NaN for NaN.
+    /// `e^x` as a factor near 1 and the power of two that it is to be scaled by, added to [`ROUND`]. Both
+    /// together have a relative error below 2e-7.
     #[inline(always)]
-    fn exp(self) -> Self {
+    fn exp_parts(self) -> (Self, Self) {
         const LN_2_HIGH: f32 = 0.693_145_75;
         const LN_2_LOW: f32 = 1.428_606_8e-6;
         let shifted = self.mul_add(Self::splat(std::f32::consts::LOG2_E), Self::splat(ROUND));
@@ -126,7 +130,14 @@ pub(crate) trait Vector: Copy {
         for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
             sum = sum.mul_add(rest, Self::splat(coefficient));
         }
-        let value = sum.scale_by_power(shifted);
+        (sum, shifted)
+    }
+
+    /// `e^x`, with a relative error below 2e-7; zero below -87, infinite above 88, NaN for NaN.
+    #[inline(always)]
+    fn exp(self) -> Self {
+        let (factor, shifted) = self.exp_parts();
+        let value = factor.scale_by_power(shifted);
         let value = self.select_less(Self::splat(-87.0), Self::splat(0.0), value);
         Self::splat(88.0).select_less(self, Self::splat(f32::INFINITY), value)
     }
@@ -230,18 +241,31 @@ impl Vector for Plain {
     }
 
     #[inline(always)]
-    fn no_doubles() -> Self::Doubles {
-        [0.0; LANES]
+    fn to_doubles(self) -> Self::Doubles {
+        self.0.map(f64::from)
     }
 
     #[inline(always)]
-    fn add_to(self, sums: Self::Doubles) -> Self::Doubles {
-        std::array::from_fn(|lane| sums[lane] + f64::from(self.0[lane]))
+    fn scale_doubles_by_power(self, shifted: Self) -> Self::Doubles {
+        std::array::from_fn(|lane| {
+            let power = shifted.0[lane].to_bits().wrapping_sub(ROUND.to_bits()).cast_signed();
+            f64::from(self.0[lane]) * f64::from_bits((i64::from(power.wrapping_add(1023)) << 52).cast_unsigned())
+        })
     }
 
     #[inline(always)]
-    fn doubles(sums: Self::Doubles) -> [f64; LANES] {
-        sums
+    fn add_doubles(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles {
+        std::array::from_fn(|lane| a[lane] + b[lane])
+    }
+
+    #[inline(always)]
+    fn mul_doubles(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles {
+        std::array::from_fn(|lane| a[lane] * b[lane])
+    }
+
+    #[inline(always)]
+    fn store_doubles(doubles: Self::Doubles) -> [f64; LANES] {
+        doubles
     }
 }
 
@@ -348,29 +372,47 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn no_doubles() -> Self::Doubles {
-            unsafe { [_mm256_setzero_pd(); 4] }
+        fn to_doubles(self) -> Self::Doubles {
+            unsafe { self.quarters().map(|quarter| _mm256_cvtps_pd(quarter)) }
         }
 
         #[inline(always)]
-        fn add_to(self, sums: Self::Doubles) -> Self::Doubles {
-            unsafe {
-                [
-                    _mm256_add_pd(sums[0], _mm256_cvtps_pd(_mm256_castps256_ps128(self.0))),
-                    _mm256_add_pd(sums[1], _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(self.0))),
-                    _mm256_add_pd(sums[2], _mm256_cvtps_pd(_mm256_castps256_ps128(self.1))),
-                    _mm256_add_pd(sums[3], _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(self.1))),
-                ]
-            }
+        fn scale_doubles_by_power(self, shifted: Self) -> Self::Doubles {
+            let (factors, powers) = (self.quarters(), shifted.quarters());
+            std::array::from_fn(|i| unsafe {
+                let power = _mm_add_epi32(_mm_castps_si128(powers[i]), _mm_set1_epi32(1023 - ROUND.to_bits() as i32));
+                let power = _mm256_slli_epi64::<52>(_mm256_cvtepi32_epi64(power));
+                _mm256_mul_pd(_mm256_cvtps_pd(factors[i]), _mm256_castsi256_pd(power))
+            })
         }
 
         #[inline(always)]
-        fn doubles(sums: Self::Doubles) -> [f64; LANES] {
+        fn add_doubles(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles {
+            std::array::from_fn(|i| unsafe { _mm256_add_pd(a[i], b[i]) })
+        }
+
+        #[inline(always)]
+        fn mul_doubles(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles {
+            std::array::from_fn(|i| unsafe { _mm256_mul_pd(a[i], b[i]) })
+        }
+
+        #[inline(always)]
+        fn store_doubles(doubles: Self::Doubles) -> [f64; LANES] {
             let mut lanes = [0.0; LANES];
-            for (sums, lanes) in sums.into_iter().zip(lanes.as_chunks_mut::<4>().0) {
-                unsafe { _mm256_storeu_pd(lanes.as_mut_ptr(), sums) }
+            for (doubles, lanes) in doubles.into_iter().zip(lanes.as_chunks_mut::<4>().0) {
+                unsafe { _mm256_storeu_pd(lanes.as_mut_ptr(), doubles) }
             }
             lanes
+        }
+    }
+
+    impl Avx2 {
+        #[inline(always)]
+        fn quarters(self) -> [__m128; 4] {
+            unsafe {
+                let high = |half| _mm256_extractf128_ps::<1>(half);
+                [_mm256_castps256_ps128(self.0), high(self.0), _mm256_castps256_ps128(self.1), high(self.1)]
+            }
         }
     }
 
@@ -439,28 +481,47 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn no_doubles() -> Self::Doubles {
-            unsafe { [_mm512_setzero_pd(); 2] }
+        fn to_doubles(self) -> Self::Doubles {
+            self.halves().map(|half| unsafe { _mm512_cvtps_pd(half) })
         }
 
         #[inline(always)]
-        fn add_to(self, sums: Self::Doubles) -> Self::Doubles {
-            unsafe {
-                let high = _mm512_shuffle_f32x4::<0b_11_10_11_10>(self.0, self.0);
-                [
-                    _mm512_add_pd(sums[0], _mm512_cvtps_pd(_mm512_castps512_ps256(self.0))),
-                    _mm512_add_pd(sums[1], _mm512_cvtps_pd(_mm512_castps512_ps256(high))),
-                ]
-            }
+        fn scale_doubles_by_power(self, shifted: Self) -> Self::Doubles {
+            let (factors, powers) = (self.halves(), shifted.halves());
+            std::array::from_fn(|i| unsafe {
+                let power = _mm256_add_epi32(_mm256_castps_si256(powers[i]), _mm256_set1_epi32(1023 - ROUND.to_bits() as i32));
+                let power = _mm512_slli_epi64::<52>(_mm512_cvtepi32_epi64(power));
+                _mm512_mul_pd(_mm512_cvtps_pd(factors[i]), _mm512_castsi512_pd(power))
+            })
         }
 
         #[inline(always)]
-        fn doubles(sums: Self::Doubles) -> [f64; LANES] {
+        fn add_doubles(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles {
+            std::array::from_fn(|i| unsafe { _mm512_add_pd(a[i], b[i]) })
+        }
+
+        #[inline(always)]
+        fn mul_doubles(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles {
+            std::array::from_fn(|i| unsafe { _mm512_mul_pd(a[i], b[i]) })
+        }
+
+        #[inline(always)]
+        fn store_doubles(doubles: Self::Doubles) -> [f64; LANES] {
             let mut lanes = [0.0; LANES];
-            for (sums, lanes) in sums.into_iter().zip(lanes.as_chunks_mut::<8>().0) {
-                unsafe { _mm512_storeu_pd(lanes.as_mut_ptr(), sums) }
+            for (doubles, lanes) in doubles.into_iter().zip(lanes.as_chunks_mut::<8>().0) {
+                unsafe { _mm512_storeu_pd(lanes.as_mut_ptr(), doubles) }
             }
             lanes
+        }
+    }
+
+    impl Avx512 {
+        #[inline(always)]
+        fn halves(self) -> [__m256; 2] {
+            unsafe {
+                let high = _mm512_shuffle_f32x4::<0b_11_10_11_10>(self.0, self.0);
+                [_mm512_castps512_ps256(self.0), _mm512_castps512_ps256(high)]
+            }
         }
     }
 
@@ -519,8 +580,10 @@ mod tests {
                 vector.store(&mut lanes);
                 lanes.map(f32::to_bits)
             };
-            let sums = V::doubles(b.add_to(a.add_to(V::no_doubles())));
-            (results.map(bits).to_vec(), sums.map(f64::to_bits))
+            let (factor, shifted) = (b, a.mul(V::splat(40.0)).add(V::splat(ROUND)));
+            let scaled = factor.scale_doubles_by_power(shifted);
+            let doubles = V::add_doubles(V::mul_doubles(a.to_doubles(), scaled), b.to_doubles());
+            (results.map(bits).to_vec(), V::store_doubles(doubles).map(f64::to_bits))
         }
     }
 

@@ -27,7 +27,6 @@ mod model;
 mod numeric;
 mod source;
 mod weights;
-mod wide;
 
 pub use chat::ChatTemplate;
 pub use context::CandleContext;

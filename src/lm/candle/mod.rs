@@ -19,6 +19,8 @@ mod fetch;
 mod files;
 mod folder;
 mod forward;
+#[cfg(feature = "hub")]
+mod hub;
 mod kernels;
 mod mapped;
 mod memory;

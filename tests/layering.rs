@@ -11,7 +11,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("constraint", &["vocab"]),
     ("next_token", &["vocab"]),
     ("lm", &["vocab", "next_token"]),
-    ("sampler", &["vocab", "constraint", "next_token"]),
+    ("sampler", &["vocab", "constraint", "next_token", "log_math"]),
     ("smc", &["log_math"]),
     ("decode", &["vocab", "constraint", "next_token", "lm", "sampler", "smc", "log_math"]),
     ("report", &["vocab", "constraint", "smc", "decode"]),

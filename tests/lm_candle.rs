@@ -17,11 +17,11 @@ fn load(bytes: &[u8], tiny: &Tiny) -> Result<CandleLm, LmError> {
     CandleLm::with_vocabulary(TempFile::new(bytes).path(), tiny.vocabulary(), &CandleOptions::default())
 }
 
-/// The best token is llama.cpp's where its lead is larger than this; both engines may round activations
-/// to eight bits.
+/// The best token is llama.cpp's where its lead is larger than this; both engines round activations to
+/// eight bits, each in its own way.
 const LEAD: f64 = 0.3;
-/// Log-probabilities of the twenty best tokens agree to this, and on average to a third of it.
-const TOLERANCE: f64 = 0.4;
+/// Log-probabilities of the twenty best tokens agree to this, and on average to two fifths of it.
+const TOLERANCE: f64 = 0.5;
 
 fn agrees_with_llama_cpp(model: &str, mut lm: CandleLm) {
     let Some(vectors) = shared("vectors/lm.json") else { return };
@@ -39,7 +39,7 @@ fn agrees_with_llama_cpp(model: &str, mut lm: CandleLm) {
         let mean = expected.iter().map(|(token, log_prob)| (row.log_prob(*token) - log_prob).abs()).sum::<f64>() / expected.len() as f64;
         println!("{}: differences of at most {worst:.3}, on average {mean:.3}", case["text"]);
         largest = largest.max(worst);
-        assert!(mean < TOLERANCE / 3.0);
+        assert!(mean < TOLERANCE / 2.5);
         if expected[0].1 - expected[1].1 > LEAD {
             assert_eq!(row.top(1)[0].0, expected[0].0, "{}", case["text"]);
         }

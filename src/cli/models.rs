@@ -29,7 +29,7 @@ pub fn run(args: &ModelsArgs) -> Result<ExitCode, CliError> {
             .iter()
             .map(|(alias, here, path)| {
                 json!({
-                    "alias": alias.name, "description": alias.description, "licence": alias.licence,
+                    "alias": alias.name, "default": alias.name == ALIASES[0].name, "description": alias.description, "licence": alias.licence,
                     "bytes": alias.size, "here": here, "path": path,
                 })
             })

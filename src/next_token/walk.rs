@@ -12,6 +12,9 @@ pub trait Walk {
     /// It stays in until it is removed.
     fn draw(&mut self) -> Option<TokenId>;
 
+    /// A coin that shows true with this `probability`, of its own randomness.
+    fn chance(&mut self, probability: f64) -> bool;
+
     /// The token of largest mass among those that remain, the smaller id where masses are equal;
     /// `None` where no mass remains.
     fn largest(&self) -> Option<TokenId>;
@@ -163,11 +166,21 @@ struct RandomWalk<'a, 'r> {
     rng: &'r mut dyn Rng,
 }
 
+impl RandomWalk<'_, '_> {
+    /// 53 random bits: all the doubles of equal spacing in [0, 1).
+    fn uniform(&mut self) -> f64 {
+        (self.rng.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+    }
+}
+
 impl Walk for RandomWalk<'_, '_> {
     fn draw(&mut self) -> Option<TokenId> {
-        // 53 random bits: all the doubles of equal spacing in [0, 1).
-        let position = (self.rng.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64);
+        let position = self.uniform();
         self.walk.at(position)
+    }
+
+    fn chance(&mut self, probability: f64) -> bool {
+        self.uniform() < probability
     }
 
     fn largest(&self) -> Option<TokenId> {

@@ -2,7 +2,7 @@
 //!
 //! A plan begins with some *roots*, the nodes that a value is sent to, and lists every node that these
 //! reach without leaving the value, each once, callers before callees. While the value is being written
-//! a node's own rules are known to hold, known to fail, or open; [`Plan::verdicts`] combines them in
+//! a node's own rules are known to hold, known to fail, or open; `Plan::own_verdicts` and what follows combine them in
 //! Kleene's three-valued logic, so that a branch counts as failed as soon as it has and no sooner.
 
 use super::node::{Kind, Node, NodeId};

@@ -136,8 +136,8 @@ fn enumeration(node: &Node) -> String {
     match &all[..] {
         [] => "no value at all".to_owned(),
         [one] => one.clone(),
-        [some @ ..] if some.len() <= 12 => format!("one of {}", some.join(", ")),
-        [some @ ..] => format!("one of {}, ... ({} in all)", some[..12].join(", "), some.len()),
+        some if some.len() <= 12 => format!("one of {}", some.join(", ")),
+        some => format!("one of {}, ... ({} in all)", some[..12].join(", "), some.len()),
     }
 }
 

@@ -21,10 +21,9 @@ fn load(bytes: &[u8], tiny: &Tiny) -> Result<CandleLm, LmError> {
 /// The best token is llama.cpp's where its lead is larger than this; both engines round activations to
 /// eight bits, each in its own way.
 const LEAD: f64 = 0.3;
-/// Log-probabilities of the twenty best tokens agree to this, and on average to two fifths of it.
-const TOLERANCE: f64 = 0.5;
 
-fn agrees_with_llama_cpp(model: &str, mut lm: CandleLm) {
+/// Log-probabilities of the twenty best tokens agree to `tolerance`, and on average to two fifths of it.
+fn agrees_with_llama_cpp(model: &str, mut lm: CandleLm, tolerance: f64) {
     let Some(vectors) = shared("vectors/lm.json") else { return };
     let vectors: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(vectors).unwrap()).unwrap();
     let mut largest: f64 = 0.0;
@@ -40,13 +39,13 @@ fn agrees_with_llama_cpp(model: &str, mut lm: CandleLm) {
         let mean = expected.iter().map(|(token, log_prob)| (row.log_prob(*token) - log_prob).abs()).sum::<f64>() / expected.len() as f64;
         println!("{}: differences of at most {worst:.3}, on average {mean:.3}", case["text"]);
         largest = largest.max(worst);
-        assert!(mean < TOLERANCE / 2.5);
+        assert!(mean < tolerance / 2.5);
         if expected[0].1 - expected[1].1 > LEAD {
             assert_eq!(row.top(1)[0].0, expected[0].0, "{}", case["text"]);
         }
     }
     println!("largest difference of log-probabilities: {largest:.3}");
-    assert!(largest < TOLERANCE);
+    assert!(largest < tolerance);
 }
 
 /// The tokens of every text of the vectors.
@@ -66,7 +65,7 @@ fn tokenizes_as_llama_cpp(model: &str, path: &Path) {
 fn smollm2_agrees_with_llama_cpp() {
     let Some(path) = real_model() else { return };
     let lm = CandleLm::with_vocabulary(&path, plain_vocabulary(49152), &CandleOptions::default()).unwrap();
-    agrees_with_llama_cpp("smollm2-135m", lm);
+    agrees_with_llama_cpp("smollm2-135m", lm, 0.5);
     tokenizes_as_llama_cpp("smollm2-135m", &path);
 }
 
@@ -77,7 +76,9 @@ fn gemma_3_agrees_with_llama_cpp() {
         return;
     };
     let lm = CandleLm::with_vocabulary(path.as_ref(), plain_vocabulary(262_144), &CandleOptions::default()).unwrap();
-    agrees_with_llama_cpp("gemma3-270m", lm);
+    // Blocks of 256 weights share a scale, and llama.cpp rounds activations so, too: a pass in full
+    // precision over the same weights is 0.67 away from it.
+    agrees_with_llama_cpp("gemma3-270m", lm, 0.8);
     tokenizes_as_llama_cpp("gemma3-270m", path.as_ref());
 }
 

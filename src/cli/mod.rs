@@ -13,6 +13,8 @@ mod files;
 mod generate;
 #[cfg(feature = "candle")]
 mod model;
+#[cfg_attr(not(feature = "candle"), allow(dead_code))]
+mod model_args;
 #[cfg(feature = "candle")]
 mod models;
 #[cfg(feature = "candle")]

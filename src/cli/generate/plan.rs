@@ -3,6 +3,7 @@
 use super::args::{GenerateArgs, SamplerName};
 use crate::cli::CliError;
 use crate::cli::files::{Output, is_stdin, json_bytes, read_text};
+use crate::cli::model_args::ModelArgs;
 use std::path::Path;
 use tamis::constraint::json_schema::Options;
 use tamis::constraint::{AnyConstraint, ConstraintError, JsonSchema, Product, Regex};
@@ -25,10 +26,8 @@ pub enum Form {
 
 /// A run to be made.
 pub struct Plan {
-    /// What the user called the model.
-    pub model: String,
-    /// Threads for the model.
-    pub threads: Option<usize>,
+    /// The model.
+    pub model: ModelArgs,
     /// The run, short of the model.
     pub decoding: ConstrainedDecoding<AnyConstraint>,
     /// What the report says of it; the parts that the model knows are still empty.
@@ -62,7 +61,7 @@ impl Plan {
         }
         let prompt = prompt(&args)?;
         let mut info = RunInfo { prompt, options, ..RunInfo::default() };
-        info.model.name.clone_from(&args.model);
+        info.model.name.clone_from(&args.model.model);
         let schema = args.schema.as_deref().map(read_text).transpose()?;
         let mut reading = Options::default();
         args.layout.apply(&mut reading);
@@ -92,7 +91,7 @@ impl Plan {
             SamplerName::Direct => decoding.sampler(Direct::new()),
             SamplerName::Improper => decoding.sampler(Improper::new()),
         };
-        Ok(Self { model: args.model, threads: args.threads, decoding, info, form, output, record })
+        Ok(Self { model: args.model, decoding, info, form, output, record })
     }
 }
 

@@ -14,12 +14,13 @@
 //! `survival.rs` for whether the document can still be completed, `members.rs` for what their members are sent to, and
 //! `value.rs` for what is remembered of them; `mask.rs` and `rest.rs` look ahead,
 //! `outlook.rs` does in words. `strings.rs`, `pattern/`,
-//! `format/` and `number.rs` (exact decimals) are the rules of scalars; `refusal.rs` puts refusals in words.
+//! `format/` and `number.rs` over `decimal.rs` are the rules of scalars; `refusal.rs` puts refusals in words.
 //! `notes.rs` tells what is not enforced.
 
 mod close;
 mod compile;
 mod container;
+mod decimal;
 mod documents;
 mod draft;
 mod expected;

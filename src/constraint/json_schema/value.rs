@@ -5,7 +5,7 @@
 //! comparison of hashes. Both lists know their hash, so that a state's hash never walks them.
 
 use super::node::Kind;
-use super::number::Decimal;
+use super::decimal::Decimal;
 use rustc_hash::FxHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;

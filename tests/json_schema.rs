@@ -423,5 +423,7 @@ fn hostile_schemas_are_errors_or_compile_in_no_time() {
     let deep = (0..500).fold(json!(1), |value, _| json!([value]));
     assert!(JsonSchema::new(&json!({"const": deep})).is_err());
     assert!(JsonSchema::parse(&"[".repeat(100_000)).is_err());
+    let nested = (0..600).fold(json!({}), |schema, _| json!({"items": schema}));
+    assert!(JsonSchema::new(&nested).unwrap_err().to_string().contains("nested deeper"));
     assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
 }

@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 /// The most nodes of one schema; plans count them in 16 bits.
 const NODE_LIMIT: usize = 60_000;
+/// The longest JSON pointer to a schema.
+const POINTER_LIMIT: usize = 1 << 16;
 /// The deepest value in `enum` or `const`.
 const VALUE_DEPTH_LIMIT: usize = 128;
 
@@ -73,6 +75,9 @@ impl<'a> Compiler<'a> {
             Value::Bool(true) => Ok(NodeId::ANY),
             Value::Bool(false) => Ok(NodeId::NONE),
             Value::Object(object) if object.is_empty() => Ok(NodeId::ANY),
+            Value::Object(_) if site.place.pointer.len() > POINTER_LIMIT => {
+                Err(ConstraintError::too_large(format!("a schema's place takes more than {POINTER_LIMIT} bytes to name")))
+            }
             Value::Object(object) => {
                 let key = (site.place.clone(), site.context);
                 if let Some(id) = self.by_site.get(&key) {

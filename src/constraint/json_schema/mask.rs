@@ -10,14 +10,17 @@ use super::JsonSchema;
 use super::container::Body;
 use super::machine::{JsonState, Place};
 use super::node::NodeId;
-use super::scalar::PlainString;
+use super::open_string::PlainString;
 use super::text::{self, Decoded, Inside};
 use crate::vocab::{TokenSet, TokenTrie};
+use smallvec::SmallVec;
 
 /// Where a walk through the tokens stands.
 enum Step<'a> {
     /// In the plain text of the string that the state is in.
     Plain(PlainString<'a>),
+    /// In the plain text of a name that may be any: what it has got since the walk began.
+    Name(Inside, SmallVec<[u8; 16]>),
     /// Anywhere; with the bytes that may come, where they are known to be few.
     Whole(Box<JsonState>, Option<Box<Bytes>>),
 }
@@ -32,8 +35,10 @@ impl JsonSchema {
         let mut plain_text = None;
         match &state.place {
             Place::InString(string) => {
-                plain_text = string.plain(self, |failing| self.survives_without(state, string, failing));
-                if plain_text.as_ref().is_some_and(|plain| plain.inside == Inside::Between && plain.fits(trie.longest())) {
+                let plain = string.plain(self, |failing| self.survives_without(state, string, failing));
+                let fits = plain.as_ref().is_some_and(|plain| plain.inside == Inside::Between && plain.fits(trie.longest()));
+                plain_text = plain.map(Step::Plain);
+                if fits {
                     out.union_with(trie.plain_text());
                     trie = trie.other_than_plain_text();
                 }
@@ -41,13 +46,11 @@ impl JsonSchema {
             Place::InName { inside: Inside::Between, .. } if state.top().is_none_or(|top| !self.judges_names(top)) => {
                 out.union_with(trie.plain_text());
                 trie = trie.other_than_plain_text();
+                plain_text = Some(Step::Name(Inside::Between, SmallVec::new()));
             }
             _ => {}
         }
-        let start = match plain_text {
-            Some(plain) => Step::Plain(plain),
-            None => Step::Whole(Box::new(state.clone()), self.listed_bytes(state)),
-        };
+        let start = plain_text.unwrap_or_else(|| Step::Whole(Box::new(state.clone()), self.listed_bytes(state)));
         let found = |token| {
             out.insert(token);
         };
@@ -69,6 +72,19 @@ impl JsonSchema {
                 let mut whole = base.clone();
                 if let Place::InString(string) = &mut whole.place {
                     string.catch_up(plain);
+                }
+                Box::new(whole)
+            }
+            Step::Name(inside, added) => {
+                let mut added = added.clone();
+                if let Ok((inside, Decoded::Byte(byte))) = text::step(*inside, byte, false) {
+                    added.push(byte);
+                    return Some(Step::Name(inside, added));
+                }
+                let mut whole = base.clone();
+                if let Place::InName { inside: place, name } = &mut whole.place {
+                    *place = *inside;
+                    name.extend_from_slice(&added);
                 }
                 Box::new(whole)
             }

@@ -6,9 +6,9 @@ use super::container::{Body, Container};
 use super::expected::{Expected, Meaning};
 use super::machine::{JsonState, Place, Step};
 use super::node::Kind;
+use super::open_string::OpenString;
 use super::plan::{Plan, Verdict};
-use super::refusal::{Reason, Refusal};
-use super::scalar::{Failure, OpenString};
+use super::refusal::{Failure, Reason, Refusal};
 use smallvec::SmallVec;
 
 impl JsonSchema {

@@ -122,6 +122,8 @@ impl<'a> Compiler<'a> {
         }
         scalars.strings.sort();
         scalars.strings.dedup();
+        scalars.numbers.sort();
+        scalars.numbers.dedup();
         if others.is_empty() && node.enumeration.is_none() {
             node.enumeration = Some(scalars);
             return Ok(());

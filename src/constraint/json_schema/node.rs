@@ -68,6 +68,7 @@ impl Types {
 pub(super) struct Enumeration {
     /// The bits of the literals `null`, `true`, `false` that are among them.
     pub(super) literals: u8,
+    /// Sorted.
     pub(super) numbers: Vec<Decimal>,
     /// Sorted.
     pub(super) strings: Vec<String>,

@@ -124,6 +124,9 @@ impl OpenNumber {
     }
 }
 
+/// Longer lists of numbers are asked only when a number has ended.
+const LISTED_NUMBERS: usize = 256;
+
 fn number_prefix_reason(node: &Node, text: &str, exponents: bool) -> Option<Reason> {
     let integer = node.types.integer;
     let exponents = exponents && !node.types.plain;
@@ -136,7 +139,7 @@ fn number_prefix_reason(node: &Node, text: &str, exponents: bool) -> Option<Reas
     if !node.numbers.may_accept(text, integer, exponents) {
         return Some(Reason::Number);
     }
-    let enumeration = node.enumeration.as_ref()?;
+    let enumeration = node.enumeration.as_ref().filter(|enumeration| enumeration.numbers.len() <= LISTED_NUMBERS)?;
     let may_be = |value: &Decimal| {
         let bound = Some(Bound { value: value.clone(), exclusive: false });
         NumberRules { minimum: bound.clone(), maximum: bound, multiple_of: None }.may_accept(text, value.is_integer(), exponents)
@@ -153,5 +156,5 @@ fn number_reason(node: &Node, value: &Decimal, plain: bool) -> Option<Reason> {
         return Some(if bounds.accepts(value) { Reason::MultipleOf } else { Reason::Number });
     }
     let enumeration = node.enumeration.as_ref()?;
-    (!enumeration.numbers.contains(value)).then_some(Reason::Enumeration)
+    enumeration.numbers.binary_search(value).is_err().then_some(Reason::Enumeration)
 }

@@ -194,6 +194,10 @@ impl Constraint for JsonSchema {
         self.take(&mut state, bytes).is_ok().then_some(state)
     }
 
+    fn allows(&self, state: &JsonState, bytes: &[u8]) -> bool {
+        self.take(&mut state.clone(), bytes).is_ok()
+    }
+
     fn may_end(&self, state: &JsonState) -> bool {
         self.is_complete(state)
     }

@@ -127,7 +127,7 @@ fn streams_differ_by_particle_and_by_seed_and_repeat_themselves() {
 fn logits(size: usize) -> Vec<f32> {
     let logit = |token: usize| match token % 11 {
         7 => f32::NEG_INFINITY,
-        3 => -400.0 - (token % 13) as f32,
+        3 => -300.0 - (token % 13) as f32,
         _ => ((token * 2654435761) % 100_003) as f32 * 3e-4 - 20.0,
     };
     (0..size).map(logit).collect()

@@ -178,11 +178,15 @@ impl Wide for SingleMasses<'_> {
                 masses.fill(0.0);
                 continue;
             };
-            let exponent = V::load_part(logits, f32::NEG_INFINITY).sub(row_largest);
+            let logits = V::load_part(logits, f32::NEG_INFINITY);
+            let exponent = logits.sub(row_largest);
+            // What the subtraction rounded off (Knuth's two-sum); NaN only where the factor becomes zero.
+            let change = exponent.sub(logits);
+            let rest = logits.sub(exponent.sub(change)).sub(row_largest.add(change));
             // `max` before anything else: an exponent of -inf must not meet a multiplication.
             let clamped = exponent.max(smallest);
             let (factor, shifted) = clamped.exp_parts();
-            let factor = exponent.select_less(smallest, zero, factor);
+            let factor = exponent.select_less(smallest, zero, factor.mul_add(rest, factor));
             let mass = factor.scale_doubles_by_power(shifted);
             sum = V::add_doubles(sum, mass);
             largest = V::max_doubles(mass, largest);

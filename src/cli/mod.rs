@@ -21,6 +21,7 @@ mod models;
 mod progress;
 mod report;
 #[cfg(feature = "candle")]
+mod schema;
 mod screen;
 
 pub use error::CliError;

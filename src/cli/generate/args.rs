@@ -1,6 +1,7 @@
 //! The arguments of `tamis generate`, as data.
 
 use crate::cli::model_args::ModelArgs;
+use crate::cli::schema::{LayoutArgs, SchemaArgs};
 use clap::builder::ValueParser;
 use clap::{ArgGroup, Args, ValueEnum};
 use std::path::PathBuf;
@@ -56,7 +57,7 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "raw", help_heading = "Prompt")]
     pub system: Option<String>,
 
-    /// A JSON Schema (draft 2020-12) that the answer must satisfy; `-` reads it from standard input.
+    /// A JSON Schema that the answer must satisfy; `-` reads it from standard input.
     #[arg(long, value_name = "FILE", help_heading = "Constraint")]
     pub schema: Option<PathBuf>,
 
@@ -64,9 +65,11 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "PATTERN", allow_hyphen_values = true, help_heading = "Constraint")]
     pub regex: Option<String>,
 
-    /// The longest run of white space between the parts of a JSON text, in bytes.
-    #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "schema", help_heading = "Constraint")]
-    pub max_whitespace: Option<u32>,
+    #[command(flatten)]
+    pub layout: LayoutArgs,
+
+    #[command(flatten)]
+    pub reading: SchemaArgs,
 
     #[command(flatten)]
     pub model: ModelArgs,

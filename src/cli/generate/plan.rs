@@ -63,7 +63,10 @@ impl Plan {
         let mut info = RunInfo { prompt, options, ..RunInfo::default() };
         info.model.name.clone_from(&args.model.model);
         let schema = args.schema.as_deref().map(read_text).transpose()?;
-        let constraint = match constraint(schema.as_deref(), &args, &mut info) {
+        let mut reading = Options::default();
+        args.layout.apply(&mut reading);
+        args.reading.apply(&mut reading)?;
+        let constraint = match constraint(schema.as_deref(), &reading, &args, &mut info) {
             Ok(constraint) => constraint,
             Err((what, error)) => {
                 if error.is_unsatisfiable() {
@@ -145,12 +148,17 @@ fn prompt(args: &GenerateArgs) -> Result<PromptInfo, CliError> {
 }
 
 /// The constraints named, joined; `info` is told of each. On failure, what was to define it and why not.
-fn constraint(schema: Option<&str>, args: &GenerateArgs, info: &mut RunInfo) -> Result<AnyConstraint, (String, ConstraintError)> {
+fn constraint(
+    schema: Option<&str>,
+    options: &Options,
+    args: &GenerateArgs,
+    info: &mut RunInfo,
+) -> Result<AnyConstraint, (String, ConstraintError)> {
     let mut parts = Vec::new();
     if let (Some(text), Some(path)) = (schema, &args.schema) {
         let source = if is_stdin(path) { "--schema from standard input".to_owned() } else { path.display().to_string() };
         info.constraints.push(ConstraintInfo { kind: "json_schema".into(), source: source.clone() });
-        parts.push(AnyConstraint::new(json_schema(text, args.max_whitespace).map_err(|error| (source, error))?));
+        parts.push(AnyConstraint::new(JsonSchema::parse_with_options(text, options).map_err(|error| (source, error))?));
     }
     if let Some(pattern) = &args.regex {
         info.constraints.push(ConstraintInfo { kind: "regex".into(), source: pattern.clone() });
@@ -160,10 +168,4 @@ fn constraint(schema: Option<&str>, args: &GenerateArgs, info: &mut RunInfo) -> 
         Ok([only]) => Ok(only),
         Err(parts) => Ok(AnyConstraint::new(Product::new(parts))),
     }
-}
-
-fn json_schema(text: &str, max_whitespace: Option<u32>) -> Result<JsonSchema, ConstraintError> {
-    let mut options = Options::default();
-    options.max_whitespace = max_whitespace.unwrap_or(options.max_whitespace);
-    JsonSchema::parse_with_options(text, &options)
 }

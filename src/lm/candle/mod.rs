@@ -31,7 +31,6 @@ mod numeric;
 mod replay;
 mod source;
 mod weights;
-mod wide;
 
 pub use chat::ChatTemplate;
 pub use context::CandleContext;

@@ -34,6 +34,7 @@ impl Tokenizer {
     /// If the file is broken, does not say how its tokens stand for bytes in a way that tamis knows, or
     /// no token ends a text.
     pub fn from_json(json: &[u8], size: usize, ends: &EndTokens) -> Result<Self, VocabularyError> {
+        outline(json)?;
         let mut parts = Parts::from_bytes(json)
             .map_err(|error| VocabularyError::with_source("this is no tokenizer.json that tamis can read", error))?;
         // These are for training in batches; a prompt is neither cut nor filled up.

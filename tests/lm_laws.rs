@@ -130,6 +130,15 @@ fn models_of_other_families_obey_the_laws() {
     }
 }
 
+#[cfg(feature = "all-models")]
+#[test]
+fn models_that_are_replayed_obey_the_laws() {
+    use tamis::lm::candle::ReplayLm;
+    let tiny = Tiny { width: 64, heads: 4, key_heads: 2, head_size: 16, ..Tiny::default() };
+    let file = support::TempFile::new(&tiny.phi3(7));
+    obeys_the_laws(|| ReplayLm::with_vocabulary(file.path(), tiny.vocabulary()).unwrap());
+}
+
 #[test]
 fn the_number_of_threads_changes_no_bit() {
     let text = tokens(100, 40, 6);

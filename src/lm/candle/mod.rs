@@ -16,14 +16,19 @@ mod chat;
 mod config;
 mod context;
 mod fetch;
+mod files;
+mod folder;
 mod forward;
+#[cfg(feature = "hub")]
+mod hub;
 mod kernels;
+mod mapped;
+mod memory;
 mod metadata;
 mod model;
 mod numeric;
 mod source;
 mod weights;
-mod wide;
 
 pub use chat::ChatTemplate;
 pub use context::CandleContext;

@@ -82,6 +82,9 @@ class Card {
           el("td", { class: "verdict" }, verdict),
         );
       }))),
+      el("p", { class: "soft note" }, rows.some((row) => row.asked)
+        ? "Tried: this draw asked the constraint about it. Other verdicts were known before."
+        : "This draw asked nothing: verdicts were known before or by the mask."),
     );
   }
 }
@@ -89,8 +92,8 @@ class Card {
 /** A class and words for what the constraint thinks of a token. */
 function verdictOf({ drawn, allowed, asked }) {
   if (drawn) return ["drawn", "● drawn"];
-  if (allowed === null) return ["open", "· not asked"];
-  return allowed ? ["yes", asked ? "✓ asked" : "✓ known"] : ["no", asked ? "✕ refused" : "✕ known"];
+  if (allowed === null) return ["open", "· unknown"];
+  return allowed ? ["yes", asked ? "✓ tried" : "✓ allowed"] : ["no", asked ? "✕ tried" : "✕ refused"];
 }
 
 function pairs(figures) {

@@ -9,6 +9,7 @@ class Lists {
     this.run = run;
     this.selection = selection;
     this.all = false;
+    this.heaviest = run.lineages.length > 0 ? run.textOf(run.lineages[0].last) : "";
     this.lists = [
       { name: "Answers", items: run.data.answers.map((answer) => this.#ofAnswer(answer)), note: "Distinct texts, by posterior probability." },
       { name: "Particles", items: run.alive.map((lineage) => this.#ofParticle(lineage)), note: "Texts alive at the end, by weight; copies are joined. Strips show the surprisal of each token." },
@@ -38,7 +39,7 @@ class Lists {
       content: () => [
         el("span", { class: "share" }, share(answer.probability)),
         bar(answer.probability / largest),
-        el("span", { class: "what" }, excerpt(answer.text) || "(the empty text)"),
+        el("span", { class: "what" }, this.#apart(answer.text, this.run.data.answers[0].text) || "(the empty text)"),
         el("span", { class: "about" }, from),
       ],
     };
@@ -54,7 +55,7 @@ class Lists {
         el("span", { class: "share" }, share(lineage.weight)),
         bar(lineage.weight / this.run.alive[0].weight),
         el("canvas", { class: "strip", "aria-hidden": "true" }),
-        el("span", { class: "what" }, excerpt(this.run.textOf(lineage.last))),
+        el("span", { class: "what" }, this.#apart(this.run.textOf(lineage.last), this.heaviest)),
         el("span", { class: "about" }, places),
       ],
     };
@@ -68,15 +69,22 @@ class Lists {
       content: () => [
         el("span", { class: "share soft" }, String(this.run.fate(lineage).step)),
         el("canvas", { class: "strip", "aria-hidden": "true", style: "align-self: center" }),
-        el("span", { class: "what" }, excerpt(this.run.textOf(lineage.last))),
+        el("span", { class: "what" }, this.#apart(this.run.textOf(lineage.last), this.heaviest)),
         el("span", { class: "about" }, fateInWords(this.run.fate(lineage))),
       ],
     };
   }
 
+  /** A text cut to where it parts from the first one of its list: long texts often share their beginning. */
+  #apart(text, first) {
+    let same = 0;
+    while (same < text.length && text[same] === first[same]) same++;
+    return same < text.length && same > 50 ? `…${excerpt(text.slice(same - 24))}` : excerpt(text);
+  }
+
   #tabs() {
     this.buttons = this.lists.map((list, at) => {
-      const properties = { type: "button", role: "tab", disabled: list.items.length === 0, onclick: () => this.open(list) };
+      const properties = { type: "button", role: "tab", "aria-controls": "rows", disabled: list.items.length === 0, onclick: () => this.open(list) };
       return byId("tabs").appendChild(el("button", { ...properties, id: `tab-${at}` }, list.name, el("small", {}, String(list.items.length))));
     });
     byId("tabs").addEventListener("keydown", (event) => {

@@ -21,6 +21,7 @@ class Timeline {
     this.box.addEventListener("keydown", (event) => this.#key(event));
     this.box.addEventListener("focus", () => { if (this.box.matches(":focus-visible")) this.#move(this.cursor ?? this.#chosenSeat()); });
     this.#explain();
+    this.#move(null);
     byId("steps-table").addEventListener("toggle", () => this.#table(), { once: true });
   }
 
@@ -28,7 +29,7 @@ class Timeline {
   #layout() {
     const { run } = this;
     const steps = Math.max(run.steps.length, 1);
-    this.each = Math.max(3, Math.min(70, (this.box.clientWidth - LEFT - RIGHT) / steps));
+    this.each = Math.max(2, Math.min(70, (this.box.clientWidth - LEFT - RIGHT) / steps));
     this.row = Math.max(5, Math.min(24, 340 / Math.max(run.places, 1)));
     this.width = Math.max(this.box.clientWidth, LEFT + RIGHT + steps * this.each);
     this.essTop = TOP + run.places * this.row + GAP;
@@ -83,7 +84,7 @@ class Timeline {
     // Those that were lost first, so that they lie under what lives.
     for (const look of [...looks.keys()].sort()) {
       context.strokeStyle = look[0] === "1" ? this.colours.accent : this.colours.lost;
-      context.lineWidth = look[1] === "1" ? WIDTHS[look[2]][1] : 1;
+      context.lineWidth = look[1] === "1" ? Math.min(WIDTHS[look[2]][1], this.row * 0.5) : 1;
       context.setLineDash(look[1] === "1" ? [] : [1, 4]);
       context.stroke(looks.get(look));
     }
@@ -303,7 +304,7 @@ class Timeline {
   #move(cursor) {
     this.cursor = cursor;
     this.#paintOver();
-    byId("readout").replaceChildren(...(cursor ? this.#told(...cursor) : []));
+    byId("readout").replaceChildren(...(cursor ? this.#told(...cursor) : ["Point at a place, or walk with the arrow keys, to read it; click or press Enter to choose its text."]));
   }
 
   #told(step, place) {

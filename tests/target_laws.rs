@@ -121,7 +121,7 @@ fn assert_target<C: Constraint>(truth: &Texts, make: impl Fn(Box<dyn TokenSample
 #[test]
 fn a_critic_multiplies_the_target_by_its_last_score_and_its_earlier_ones_cancel() {
     let bytes = |tokens: &[TokenId]| vocabulary().text(tokens).len() as f64;
-    assert_target(&truth(|tokens| (0.3 * bytes(tokens)).exp()), |sampler| decoding_boxed(sampler).critic(Length::new(0.3)));
+    assert_target(&truth(|tokens| (0.3 * bytes(tokens)).exp()), |sampler| decoding(sampler).critic(Length::new(0.3)));
     // Wild before the end, two critics, and one that rules texts out.
     let starts_with_a = |text: &[u8]| if text.starts_with(b"a") { 1.5 } else { f64::NEG_INFINITY };
     let exact = truth(|tokens| starts_with_a(&vocabulary().text(tokens)).exp() * (-0.2 * bytes(tokens)).exp());
@@ -129,36 +129,15 @@ fn a_critic_multiplies_the_target_by_its_last_score_and_its_earlier_ones_cancel(
         let wild = Score::new(move |draft| {
             Ok(if draft.complete { starts_with_a(draft.text) } else { (draft.tokens.len() as f64 * 7.0).sin() * 3.0 })
         });
-        decoding_boxed(sampler).critic(wild).critic(Length::new(-0.2))
+        decoding(sampler).critic(wild).critic(Length::new(-0.2))
     });
-}
-
-fn decoding_boxed(sampler: Box<dyn TokenSampler>) -> ConstrainedDecoding<Regex> {
-    decoding(Boxed(sampler))
-}
-
-/// A sampler behind a pointer.
-struct Boxed(Box<dyn TokenSampler>);
-
-impl TokenSampler for Boxed {
-    fn draw_along(&self, walk: &mut dyn tamis::next_token::Walk, labels: &mut dyn tamis::sampler::Labels) -> tamis::sampler::Draw {
-        self.0.draw_along(walk, labels)
-    }
-
-    fn draw(&self, row: &NextToken, labels: &mut dyn tamis::sampler::Labels, rng: &mut dyn rand::Rng) -> tamis::sampler::Draw {
-        self.0.draw(row, labels, rng)
-    }
-
-    fn may_fail(&self) -> bool {
-        self.0.may_fail()
-    }
 }
 
 #[test]
 fn a_twist_never_changes_the_target() {
     assert_target(&truth(|_| 1.0), |sampler| {
         let wild = Score::new(|draft| Ok(if draft.complete { 100.0 } else { draft.text.len() as f64 * 2.0 - 5.0 }));
-        decoding_boxed(sampler).critic(Twist::new(wild)).critic(Twist::new(Length::new(-3.0)))
+        decoding(sampler).critic(Twist::new(wild)).critic(Twist::new(Length::new(-3.0)))
     });
 }
 
@@ -169,16 +148,16 @@ fn a_second_model_makes_a_product_of_experts_or_a_contrast() {
             let texts = other().complete_texts(&[], MAX_TOKENS, |_| true, |_| true).unwrap();
             texts.iter().find(|(found, _)| found == tokens).map_or(0.0, |(_, probability)| probability.powf(exponent))
         };
-        assert_target(&truth(likelihood), |sampler| decoding_boxed(sampler).critic(Expert::new(other(), &[], exponent)));
+        assert_target(&truth(likelihood), |sampler| decoding(sampler).critic(Expert::new(other(), &[], exponent)));
     }
 }
 
 #[test]
 fn a_proposal_changes_no_target() {
     let truth = truth(|_| 1.0);
-    assert_target(&truth, |sampler| decoding_boxed(sampler).proposal(ModelProposal::new(other(), &[])));
+    assert_target(&truth, |sampler| decoding(sampler).proposal(ModelProposal::new(other(), &[])));
     assert_target(&truth, |sampler| {
-        decoding_boxed(sampler).proposal(Propose::new(|draft, row| {
+        decoding(sampler).proposal(Propose::new(|draft, row| {
             assert_eq!(draft.complete, false);
             let flatter: Vec<f64> = row.probs().map(|p| p.ln() / 2.0).collect();
             Ok(NextToken::from_log_weights(&flatter)?)
@@ -291,12 +270,12 @@ fn stop_strings_end_texts_and_are_no_part_of_them() {
     assert!(exact.len() > 1, "{exact:?}");
     assert_target(&exact, |sampler| {
         let constraint = Stop::at(Regex::new("a+").unwrap(), ["ba"]);
-        ConstrainedDecoding::new(constraint).sampler(Boxed(sampler)).max_tokens(MAX_TOKENS).ess_threshold(0.0)
+        ConstrainedDecoding::new(constraint).sampler(sampler).max_tokens(MAX_TOKENS).ess_threshold(0.0)
     });
     // Behind a pointer, as the command has it.
     assert_target(&exact, |sampler| {
         let constraint = AnyConstraint::new(Stop::at(Regex::new("a+").unwrap(), ["ba"]));
-        ConstrainedDecoding::new(constraint).sampler(Boxed(sampler)).max_tokens(MAX_TOKENS).ess_threshold(0.0)
+        ConstrainedDecoding::new(constraint).sampler(sampler).max_tokens(MAX_TOKENS).ess_threshold(0.0)
     });
 }
 
@@ -306,7 +285,7 @@ fn a_text_ends_where_a_closure_says_so() {
     let exact = stopped_truth(|text| two_b(text).then(|| text.to_vec()), |text| text.len() >= 3);
     assert_target(&exact, |sampler| {
         let constraint = Until::new(Regex::new("[ab]{3,}").unwrap(), two_b);
-        ConstrainedDecoding::new(constraint).sampler(Boxed(sampler)).max_tokens(MAX_TOKENS).ess_threshold(0.0)
+        ConstrainedDecoding::new(constraint).sampler(sampler).max_tokens(MAX_TOKENS).ess_threshold(0.0)
     });
 }
 
@@ -315,7 +294,13 @@ fn encode(text: &[u8]) -> Option<Vec<TokenId>> {
     let mut tokens = Vec::new();
     let mut rest = text;
     while let Some(first) = rest.first() {
-        let token = if rest.starts_with(b"ab") { AB } else if *first == b'a' { A } else { B };
+        let token = if rest.starts_with(b"ab") {
+            AB
+        } else if *first == b'a' {
+            A
+        } else {
+            B
+        };
         tokens.push(token);
         rest = &rest[if token == AB { 2 } else { 1 }..];
     }
@@ -326,8 +311,12 @@ fn encode(text: &[u8]) -> Option<Vec<TokenId>> {
 fn canonical_tokenization_keeps_the_sequences_that_the_tokenizer_writes_and_no_others() {
     let exact = truth(|tokens| f64::from(encode(&vocabulary().text(tokens)).unwrap() == tokens));
     assert!(exact.values().sum::<f64>() < 0.9 * truth(|_| 1.0).values().sum::<f64>());
-    assert_target(&exact, |sampler| decoding_boxed(sampler).token_filter(Canonical::whole(Arc::new(vocabulary()), encode)));
-    let posterior = decoding(Geometric::new(2)).particles(50).token_filter(Canonical::whole(Arc::new(vocabulary()), encode)).run(&mut model(), &[]).unwrap();
+    assert_target(&exact, |sampler| decoding(sampler).token_filter(Canonical::whole(Arc::new(vocabulary()), encode)));
+    let posterior = decoding(Geometric::new(2))
+        .particles(50)
+        .token_filter(Canonical::whole(Arc::new(vocabulary()), encode))
+        .run(&mut model(), &[])
+        .unwrap();
     for particle in posterior.particles.iter().filter(|particle| particle.complete) {
         let tokens: Vec<TokenId> = particle.tokens.iter().map(|token| token.token).filter(|token| token.index() < 3).collect();
         assert_eq!(encode(&particle.text()).unwrap(), tokens);
@@ -375,7 +364,7 @@ fn what_the_token_limit_cannot_finish_dies_early_and_the_target_is_the_same() {
     assert!(!exact.is_empty());
     let make = |sampler: Box<dyn TokenSampler>| {
         let constraint = Costly { inner: Regex::new("[ab]{5}").unwrap(), needed: 5 };
-        ConstrainedDecoding::new(constraint).sampler(Boxed(sampler)).max_tokens(MAX_TOKENS).ess_threshold(0.0)
+        ConstrainedDecoding::new(constraint).sampler(sampler).max_tokens(MAX_TOKENS).ess_threshold(0.0)
     };
     assert_target(&exact, make);
     // Two tokens of one byte leave three bytes to one token of two at the most.

@@ -4,9 +4,9 @@
 //! puts mass where the constraint and the rest of the text will want it; any at all is right, provided
 //! that it can propose every token that the model can.
 
+use super::Draft;
 use super::critic::CriticError;
 use super::second_model::SecondModel;
-use super::Draft;
 use crate::lm::LanguageModel;
 use crate::next_token::NextToken;
 use crate::vocab::TokenId;

@@ -153,7 +153,8 @@ mod tests {
         let vocabulary = Vocabulary::new(texts.iter().map(|text| Token::Text(text.to_vec())).chain([Token::End])).unwrap();
         // An encoder that never agrees: what is allowed was not asked about.
         let canonical = Canonical::cutting(Arc::new(vocabulary), |_| None);
-        let allows = |written: &[u32], next| canonical.allows(&written.iter().copied().map(TokenId::new).collect::<Vec<_>>(), TokenId::new(next));
+        let allows =
+            |written: &[u32], next| canonical.allows(&written.iter().copied().map(TokenId::new).collect::<Vec<_>>(), TokenId::new(next));
         assert!(!allows(&[2], 3), "b after a");
         assert!(allows(&[], 3) && allows(&[4], 3) && allows(&[3], 2) && allows(&[3], 0), "at the edges of words");
         assert!(allows(&[0, 1], 3), "'s may be a contraction");

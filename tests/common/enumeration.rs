@@ -3,8 +3,8 @@
 //! A program that takes its randomness from [`Branches`] is run once for each way its choices can go.
 //! Sums over the runs are exact expectations: no statistics, no seeds.
 
-use std::sync::{Arc, Mutex, MutexGuard};
 use rand::Rng;
+use std::sync::{Arc, Mutex, MutexGuard};
 use tamis::next_token::{NextToken, Walk};
 use tamis::sampler::{Draw, Labels, TokenSampler};
 use tamis::vocab::{TokenId, TokenSet};

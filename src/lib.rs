@@ -50,6 +50,8 @@
 //! | particle, ancestors | one of the texts written side by side; whom each came from at a resampling |
 //! | ESS | effective sample size of the weights; its threshold is a fraction of the particles |
 //! | evidence | the probability of the constraint under the model; unbiased in the linear domain only |
+//! | critic, twist | a score of texts that changes the target; one that only steers towards it |
+//! | proposal | a distribution that tokens are drawn from in place of the model's; weights make up for it |
 //! | posterior | the weighted set of distinct texts |
 //! | surprisal, entropy | -ln p of a token; its mean over a row. All logarithms are natural: nats |
 //!

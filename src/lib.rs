@@ -50,6 +50,8 @@
 //! | particle, ancestors | one of the texts written side by side; whom each came from at a resampling |
 //! | ESS | effective sample size of the weights; its threshold is a fraction of the particles |
 //! | evidence | the probability of the constraint under the model; unbiased in the linear domain only |
+//! | critic, twist | a score of texts that changes the target; one that only steers towards it |
+//! | proposal | a distribution that tokens are drawn from in place of the model's; weights make up for it |
 //! | posterior | the weighted set of distinct texts |
 //! | surprisal, entropy | -ln p of a token; its mean over a row. All logarithms are natural: nats |
 //!
@@ -88,7 +90,8 @@ pub mod vocab;
 
 /// The names that most programs need.
 pub mod prelude {
-    pub use crate::constraint::{AnyConstraint, Constraint, JsonSchema, Predicate, Product, Regex};
+    pub use crate::constraint::{AnyConstraint, Constraint, JsonSchema, Predicate, Product, Regex, Stop};
+    pub use crate::decode::critic::Critic;
     pub use crate::decode::{Answer, ConstrainedDecoding, Posterior};
     #[cfg(feature = "candle")]
     pub use crate::lm::candle::CandleLm;

@@ -201,7 +201,11 @@ fn a_particle_that_knows_what_another_learnt_stays_proper_and_uncorrelated_with_
     for sampler in samplers() {
         for rows in [[&PEAKED, &PEAKED], [&PEAKED, &FLAT], [&FLAT, &PEAKED]] {
             let found = pair(&*sampler, [rows[0], rows[1]], false);
-            assert!((found.product - found.mean[0] * found.mean[1]).abs() < 1e-12, "covariance {}", found.product - found.mean[0] * found.mean[1]);
+            assert!(
+                (found.product - found.mean[0] * found.mean[1]).abs() < 1e-12,
+                "covariance {}",
+                found.product - found.mean[0] * found.mean[1]
+            );
         }
     }
     // The figures of the derivation (specs: awrs, 5.3): relative variance .489 to .043, questions 3.10 to 1.41,

@@ -61,7 +61,10 @@ fn des_raj_options() -> Vec<DesRaj> {
 }
 
 fn geometric_options() -> Vec<Geometric> {
-    let of = |accepts: u32| [None, Some(1), Some(2), Some(4)].map(|most| most.map_or(Geometric::new(accepts), |most| Geometric::new(accepts).give_up_after(most)));
+    let of = |accepts: u32| {
+        [None, Some(1), Some(2), Some(4)]
+            .map(|most| most.map_or(Geometric::new(accepts), |most| Geometric::new(accepts).give_up_after(most)))
+    };
     [2, 3].into_iter().flat_map(of).collect()
 }
 
@@ -140,7 +143,8 @@ fn peeks_at_the_largest_first_have_their_golden_variance_and_checks() {
     let Some(vector) = vectors::uncertainty("awrs.adaptive_peek_largest_first") else { return };
     for (case, expected) in vectors::cases(&vector) {
         let probs = floats(&case["p"]);
-        let allowed: Vec<u32> = floats(&case["allowed"]).iter().zip(0..).filter(|(allowed, _)| **allowed == 1.0).map(|(_, token)| token).collect();
+        let allowed: Vec<u32> =
+            floats(&case["allowed"]).iter().zip(0..).filter(|(allowed, _)| **allowed == 1.0).map(|(_, token)| token).collect();
         // Where the unseen mass equals eps but for rounding, the golden values may have gone either way.
         let [low, high] = [-1e-12, 1e-12].map(|nudge| {
             let awrs = Awrs::new().eps(case["eps"].as_f64().unwrap() * (1.0 + nudge)).max_peeks(u32::MAX).without_mask();
@@ -148,7 +152,12 @@ fn peeks_at_the_largest_first_have_their_golden_variance_and_checks() {
         });
         let (z, expected) = (expected["Z"].as_f64().unwrap(), &expected["largest_first"]);
         let is_between = |a: f64, b: f64, golden: &Value| (a.min(b) - 1e-9..=a.max(b) + 1e-9).contains(&golden.as_f64().unwrap());
-        assert!(is_between(low.variance / (z * z), high.variance / (z * z), &expected["rel_var"]), "{case}: {} {}", low.variance, high.variance);
+        assert!(
+            is_between(low.variance / (z * z), high.variance / (z * z), &expected["rel_var"]),
+            "{case}: {} {}",
+            low.variance,
+            high.variance
+        );
         assert!(is_between(low.checks, high.checks, &expected["checks"]), "{case}: {} {}", low.checks, high.checks);
     }
 }
@@ -277,7 +286,14 @@ fn a_draw_from_another_distribution_is_proper_for_the_target_once_corrected() {
     for proposal_probs in [[0.2; 5], [0.05, 0.1, 0.15, 0.2, 0.5], target_probs] {
         let proposal = row(&proposal_probs);
         assert_eq!(uncovered(&target, &proposal), None);
-        for sampler in [&Awrs::default() as &dyn TokenSampler, &Awrs::new().eps(1.0), &Masked::new(), &Direct::new(), &Geometric::new(2), &TwoLoop::new()] {
+        for sampler in [
+            &Awrs::default() as &dyn TokenSampler,
+            &Awrs::new().eps(1.0),
+            &Masked::new(),
+            &Direct::new(),
+            &Geometric::new(2),
+            &TwoLoop::new(),
+        ] {
             let mut weight_of = [0.0; 5];
             Branches::explore(
                 |branches| {

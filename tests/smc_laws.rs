@@ -396,7 +396,9 @@ fn trajectories(sampler: &dyn TokenSampler) -> Vec<(f64, ConditionalRun<Particle
 fn a_sweep_of_particle_gibbs_leaves_the_posterior_as_it_is() {
     let truth = truth();
     let evidence: f64 = truth.values().sum();
-    for (sampler, particles) in [(&Masked::new() as &dyn TokenSampler, 2), (&Masked::new(), 3), (&Direct::new(), 2), (&DesRaj::recursive(), 2)] {
+    for (sampler, particles) in
+        [(&Masked::new() as &dyn TokenSampler, 2), (&Masked::new(), 3), (&Direct::new(), 2), (&DesRaj::recursive(), 2)]
+    {
         for threshold in [0.0, 0.9, 1.0] {
             let mut after: BTreeMap<Vec<u8>, f64> = BTreeMap::new();
             let mut resampled = 0;

@@ -22,7 +22,8 @@ pub fn uncertainty(id: &str) -> Option<Value> {
 
 /// Its cases with their expected results.
 pub fn cases(vector: &Value) -> impl Iterator<Item = (&Value, &Value)> {
-    let (cases, results) = (vector["input"]["cases"].as_array().expect("cases"), vector["expected"]["results"].as_array().expect("results"));
+    let (cases, results) =
+        (vector["input"]["cases"].as_array().expect("cases"), vector["expected"]["results"].as_array().expect("results"));
     assert_eq!(cases.len(), results.len());
     cases.iter().zip(results)
 }

@@ -13,12 +13,15 @@ mod files;
 mod generate;
 #[cfg(feature = "candle")]
 mod model;
+#[cfg_attr(not(feature = "candle"), allow(dead_code))]
+mod model_args;
 #[cfg(feature = "candle")]
 mod models;
 #[cfg(feature = "candle")]
 mod progress;
 mod report;
 #[cfg(feature = "candle")]
+mod schema;
 mod screen;
 
 pub use error::CliError;

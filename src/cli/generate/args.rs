@@ -1,5 +1,7 @@
 //! The arguments of `tamis generate`, as data.
 
+use crate::cli::model_args::ModelArgs;
+use crate::cli::schema::{LayoutArgs, SchemaArgs};
 use clap::builder::ValueParser;
 use clap::{ArgGroup, Args, ValueEnum};
 use std::path::PathBuf;
@@ -55,7 +57,7 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "raw", help_heading = "Prompt")]
     pub system: Option<String>,
 
-    /// A JSON Schema (draft 2020-12) that the answer must satisfy; `-` reads it from standard input.
+    /// A JSON Schema that the answer must satisfy; `-` reads it from standard input.
     #[arg(long, value_name = "FILE", help_heading = "Constraint")]
     pub schema: Option<PathBuf>,
 
@@ -63,17 +65,14 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "PATTERN", allow_hyphen_values = true, help_heading = "Constraint")]
     pub regex: Option<String>,
 
-    /// The longest run of white space between the parts of a JSON text, in bytes.
-    #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "schema", help_heading = "Constraint")]
-    pub max_whitespace: Option<u32>,
+    #[command(flatten)]
+    pub layout: LayoutArgs,
 
-    /// The model: an alias (see `tamis models`), a GGUF file, or a hub id (owner/name).
-    #[arg(short, long, value_name = "MODEL", default_value = "smollm2-135m", help_heading = "Model")]
-    pub model: String,
+    #[command(flatten)]
+    pub reading: SchemaArgs,
 
-    /// Threads for the model; all cores if not given. The result is the same for any number.
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = at_least_one(), help_heading = "Model")]
-    pub threads: Option<usize>,
+    #[command(flatten)]
+    pub model: ModelArgs,
 
     /// How many texts are written side by side: more give more candidates and truer weights.
     #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, default_value = "8", value_parser = at_least_one(), help_heading = "Sampling")]
@@ -160,7 +159,7 @@ fn any_number() -> ValueParser {
     ValueParser::new(|text: &str| text.parse::<u64>().map_err(|_| format!("a whole number from 0 to {} is wanted", u64::MAX)))
 }
 
-fn at_least_one() -> ValueParser {
+pub fn at_least_one() -> ValueParser {
     ValueParser::new(|text: &str| match text.parse::<usize>() {
         Ok(0) => Err("there must be at least 1".to_owned()),
         Ok(number) if number > LARGEST => Err(format!("there may be at most {LARGEST}")),

@@ -12,9 +12,9 @@ use tamis::report::{Look, Record, RunInfo, Summary, Timings};
 
 /// Has the model, runs and reports.
 pub fn draw(plan: Plan) -> Result<ExitCode, CliError> {
-    let Plan { model, threads, decoding, mut info, form, output, record } = plan;
+    let Plan { model, decoding, mut info, form, output, record } = plan;
     let progress = Progress::new(form != Form::Text);
-    let mut model = Model::load(&model, threads, &progress)?;
+    let mut model = Model::load(&model, &progress)?;
     info.prompt.tokens = model.prompt(&info.prompt)?;
     info.model = model.info.clone();
     let started = Instant::now();

@@ -3,6 +3,7 @@
 use super::args::{GenerateArgs, SamplerName};
 use crate::cli::CliError;
 use crate::cli::files::{Output, is_stdin, json_bytes, read_text};
+use crate::cli::model_args::ModelArgs;
 use std::path::Path;
 use tamis::constraint::json_schema::Options;
 use tamis::constraint::{AnyConstraint, ConstraintError, JsonSchema, Product, Regex};
@@ -25,10 +26,8 @@ pub enum Form {
 
 /// A run to be made.
 pub struct Plan {
-    /// What the user called the model.
-    pub model: String,
-    /// Threads for the model.
-    pub threads: Option<usize>,
+    /// The model.
+    pub model: ModelArgs,
     /// The run, short of the model.
     pub decoding: ConstrainedDecoding<AnyConstraint>,
     /// What the report says of it; the parts that the model knows are still empty.
@@ -62,9 +61,12 @@ impl Plan {
         }
         let prompt = prompt(&args)?;
         let mut info = RunInfo { prompt, options, ..RunInfo::default() };
-        info.model.name.clone_from(&args.model);
+        info.model.name.clone_from(&args.model.model);
         let schema = args.schema.as_deref().map(read_text).transpose()?;
-        let constraint = match constraint(schema.as_deref(), &args, &mut info) {
+        let mut reading = Options::default();
+        args.layout.apply(&mut reading);
+        args.reading.apply(&mut reading)?;
+        let constraint = match constraint(schema.as_deref(), &reading, &args, &mut info) {
             Ok(constraint) => constraint,
             Err((what, error)) => {
                 if error.is_unsatisfiable() {
@@ -89,7 +91,7 @@ impl Plan {
             SamplerName::Direct => decoding.sampler(Direct::new()),
             SamplerName::Improper => decoding.sampler(Improper::new()),
         };
-        Ok(Self { model: args.model, threads: args.threads, decoding, info, form, output, record })
+        Ok(Self { model: args.model, decoding, info, form, output, record })
     }
 }
 
@@ -146,12 +148,17 @@ fn prompt(args: &GenerateArgs) -> Result<PromptInfo, CliError> {
 }
 
 /// The constraints named, joined; `info` is told of each. On failure, what was to define it and why not.
-fn constraint(schema: Option<&str>, args: &GenerateArgs, info: &mut RunInfo) -> Result<AnyConstraint, (String, ConstraintError)> {
+fn constraint(
+    schema: Option<&str>,
+    options: &Options,
+    args: &GenerateArgs,
+    info: &mut RunInfo,
+) -> Result<AnyConstraint, (String, ConstraintError)> {
     let mut parts = Vec::new();
     if let (Some(text), Some(path)) = (schema, &args.schema) {
         let source = if is_stdin(path) { "--schema from standard input".to_owned() } else { path.display().to_string() };
         info.constraints.push(ConstraintInfo { kind: "json_schema".into(), source: source.clone() });
-        parts.push(AnyConstraint::new(json_schema(text, args.max_whitespace).map_err(|error| (source, error))?));
+        parts.push(AnyConstraint::new(JsonSchema::parse_with_options(text, options).map_err(|error| (source, error))?));
     }
     if let Some(pattern) = &args.regex {
         info.constraints.push(ConstraintInfo { kind: "regex".into(), source: pattern.clone() });
@@ -161,10 +168,4 @@ fn constraint(schema: Option<&str>, args: &GenerateArgs, info: &mut RunInfo) -> 
         Ok([only]) => Ok(only),
         Err(parts) => Ok(AnyConstraint::new(Product::new(parts))),
     }
-}
-
-fn json_schema(text: &str, max_whitespace: Option<u32>) -> Result<JsonSchema, ConstraintError> {
-    let mut options = Options::default();
-    options.max_whitespace = max_whitespace.unwrap_or(options.max_whitespace);
-    JsonSchema::parse_with_options(text, &options)
 }

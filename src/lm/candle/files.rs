@@ -47,8 +47,9 @@ impl ModelFiles {
 
     /// The weights of a model of this shape, if they fit into memory.
     pub(super) fn weights(&self, config: &Config, pool: &Pool) -> Result<Weights, LmError> {
-        memory::check(self.size(), memory::available())?;
-        Weights::read(self.source(), config, pool)
+        let source = self.source();
+        memory::check(source.memory(), memory::available())?;
+        Weights::read(source, config, pool)
     }
 
     /// Everything; the tokenizer from `tokenizer` (a `tokenizer.json`, or a folder with one) where that is
@@ -74,13 +75,6 @@ impl ModelFiles {
         match self {
             Self::Gguf(file) => &**file,
             Self::Folder(folder) => &folder.weights,
-        }
-    }
-
-    fn size(&self) -> u64 {
-        match self {
-            Self::Gguf(file) => file.size(),
-            Self::Folder(folder) => folder.weights.size(),
         }
     }
 

@@ -20,7 +20,19 @@ pub(super) struct ModelFolder {
 }
 
 /// The list of a model's parts, where it has several.
-const INDEX: &str = "model.safetensors.index.json";
+pub(super) const INDEX: &str = "model.safetensors.index.json";
+
+/// All files of a folder that are read, besides the weights.
+#[cfg(feature = "hub")]
+pub(super) const FILES: [&str; 7] = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    INDEX,
+];
 
 impl ModelFolder {
     /// Reads what the folder at `path` says of its model, and maps its weights.

@@ -42,7 +42,7 @@ pub(super) struct Continuation {
     /// All positions after the last full page.
     pub tail: Vec<Arc<Slot>>,
     /// Empty where they were not wanted.
-    pub logits: Vec<f32>,
+    pub logits: Arc<[f32]>,
 }
 
 /// Runs the model over the sequences' new tokens, which must be in the vocabulary.
@@ -216,7 +216,7 @@ impl Pass {
     }
 
     /// The logits of each sequence's last row, where they are wanted.
-    fn logits(&mut self, config: &Config, weights: &Weights, sequences: &[Sequence<'_>], pool: &Pool) -> Vec<Vec<f32>> {
+    fn logits(&mut self, config: &Config, weights: &Weights, sequences: &[Sequence<'_>], pool: &Pool) -> Vec<Arc<[f32]>> {
         let mut last = Vec::new();
         let mut end = 0;
         for sequence in sequences {
@@ -234,7 +234,7 @@ impl Pass {
             multiply(&mut [Product { matrix: head, output: &mut logits }], &self.normed, pool);
         }
         let mut logits = logits.chunks_exact(head.rows());
-        sequences.iter().map(|sequence| if sequence.wants_logits { logits.next().unwrap_or(&[]).to_vec() } else { Vec::new() }).collect()
+        sequences.iter().map(|sequence| if sequence.wants_logits { logits.next() } else { None }.unwrap_or_default().into()).collect()
     }
 }
 
@@ -297,7 +297,7 @@ impl Growth {
         }
     }
 
-    fn finish(self, logits: Vec<f32>) -> Continuation {
+    fn finish(self, logits: Arc<[f32]>) -> Continuation {
         let mut tail = self.kept;
         tail.extend(self.slots.into_iter().map(|slot| Arc::new(Slot(slot))));
         Continuation { pages: self.pages.into_iter().map(|page| Arc::new(Page(page))).collect(), tail, logits }

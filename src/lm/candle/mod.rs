@@ -19,6 +19,8 @@ mod fetch;
 mod files;
 mod folder;
 mod forward;
+#[cfg(feature = "hub")]
+mod hub;
 mod kernels;
 mod mapped;
 mod memory;
@@ -27,7 +29,6 @@ mod model;
 mod numeric;
 mod source;
 mod weights;
-mod wide;
 
 pub use chat::ChatTemplate;
 pub use context::CandleContext;

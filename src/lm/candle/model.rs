@@ -229,7 +229,7 @@ impl LanguageModel for CandleLm {
     }
 
     fn next_token(&self, context: &CandleContext) -> Result<NextToken, LmError> {
-        Ok(NextToken::from_logits(&context.0.logits)?)
+        Ok(NextToken::from_shared_logits(context.0.logits.clone())?)
     }
 }
 

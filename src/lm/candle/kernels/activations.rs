@@ -6,7 +6,7 @@
 
 use super::format::BLOCK;
 use super::pool::Pool;
-use crate::lm::candle::wide::{self, Wide};
+use crate::simd::{self, LANES, ROUND, Vector, Wide, fold_halves};
 
 /// Rows of `f32` that matrices are multiplied with, and the codes that quantised matrices read.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ impl Activations {
 
     /// Makes the codes of the values.
     pub(crate) fn quantise(&mut self, _pool: &Pool) {
-        wide::run(Quantise { values: &self.values, blocks: &mut self.blocks });
+        simd::run(Quantise { values: &self.values, blocks: &mut self.blocks });
     }
 
     pub(super) fn columns(&self) -> usize {
@@ -83,47 +83,53 @@ struct Quantise<'a> {
 }
 
 impl Wide for Quantise<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
+    fn run<V: Vector>(self) {
         for (values, block) in self.values.as_chunks::<BLOCK>().0.iter().zip(self.blocks) {
-            *block = quantised(values);
+            *block = quantised::<V>(values);
         }
     }
 }
 
 #[inline(always)]
-fn quantised(values: &[f32; BLOCK]) -> QuantisedBlock {
-    // Adding 1.5 * 2^23 leaves the nearest integer in the low bits of the sum.
-    const ROUND: f32 = 12_582_912.0;
-    const LANES: usize = 8;
-    let (mut largest, mut broken) = ([0.0f32; LANES], [0.0f32; LANES]);
-    for values in values.as_chunks::<LANES>().0 {
-        for lane in 0..LANES {
-            largest[lane] = largest[lane].max(values[lane].abs());
-            // NaN for NaN and infinity, which a maximum and a cast would hide.
-            broken[lane] += values[lane] * 0.0;
-        }
-    }
-    let largest = largest.into_iter().fold(0.0, f32::max) + broken.into_iter().sum::<f32>();
-    let scale = largest / 127.0;
+fn quantised<V: Vector>(values: &[f32; BLOCK]) -> QuantisedBlock {
+    let [first, second] = [0, 1].map(|half| V::load_part(&values[half * LANES..], 0.0));
+    let zero = V::splat(0.0);
+    let magnitude = |x: V| x.max(zero.sub(x));
+    let largest = magnitude(first).max(magnitude(second)).largest();
+    // Zero, unless a value is NaN or infinite, which a maximum and rounding would hide.
+    let broken = first.mul(zero).add(second.mul(zero)).sum();
+    let scale = largest / 127.0 + broken;
     if scale.is_nan() {
         return QuantisedBlock { scale, scaled_sum: scale, ..QuantisedBlock::default() };
     }
     // Where it is infinite, the values are too small to tell from zero.
     let inverse = if (1.0 / scale).is_finite() { 1.0 / scale } else { 0.0 };
-    let codes = values.map(|value| ((value * inverse + ROUND).to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32));
-    let mut words = [0; BLOCK / 4];
-    for (word, codes) in words.iter_mut().zip(codes.as_chunks::<4>().0) {
-        *word = i32::from_le_bytes(codes.map(|code| code as u8));
+    let mut block = QuantisedBlock { scale, ..QuantisedBlock::default() };
+    for (half, values) in [first, second].into_iter().enumerate() {
+        let mut rounded = [0.0; LANES];
+        values.mul(V::splat(inverse)).add(V::splat(ROUND)).store(&mut rounded);
+        let codes = rounded.map(|code| (code.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32));
+        block.sums[half] = fold_halves(codes, |a, b| a + b);
+        for (word, codes) in block.codes[half * LANES / 4..].iter_mut().zip(codes.as_chunks::<4>().0) {
+            *word = i32::from_le_bytes(codes.map(|code| code as u8));
+        }
     }
-    let (first, second) = codes.split_at(BLOCK / 2);
-    let sums = [first.iter().sum::<i32>(), second.iter().sum()];
-    QuantisedBlock { codes: words, scale, scaled_sum: scale * (sums[0] + sums[1]) as f32, sums }
+    block.scaled_sum = scale * (block.sums[0] + block.sums[1]) as f32;
+    block
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn quantised(values: &[f32; BLOCK]) -> QuantisedBlock {
+        let mut block = QuantisedBlock::default();
+        simd::run(Quantise { values, blocks: std::slice::from_mut(&mut block) });
+        block
+    }
 
     #[test]
     fn codes_are_the_nearest_multiples_of_the_scale() {

@@ -5,7 +5,7 @@
 
 use super::activations::QuantisedBlock;
 use super::format::{BLOCK, Format, Layout, TILE};
-use crate::lm::candle::wide::{self, Wide, multiply_add};
+use crate::simd::{self, Vector, Wide, multiply_add};
 use half::f16;
 use std::marker::PhantomData;
 
@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 pub(super) fn dot<F: Format, const M: usize>(tile: &[u8], rows: [&[QuantisedBlock]; M]) -> [[f32; TILE]; M] {
     let mut totals = [[0.0; TILE]; M];
     for (row, totals) in rows.into_iter().zip(&mut totals) {
-        wide::run(Dot::<F> { tile, row, totals, format: PhantomData });
+        simd::run(Dot::<F> { tile, row, totals, format: PhantomData });
     }
     totals
 }
@@ -26,20 +26,22 @@ struct Dot<'a, F> {
 }
 
 impl<F: Format> Wide for Dot<'_, F> {
+    type Output = ();
+
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
+    fn run<V: Vector>(self) {
         let (layout, totals) = (F::LAYOUT, self.totals);
         for (bytes, input) in self.tile.chunks_exact(layout.block_bytes()).zip(self.row) {
             let sums = integer_sums(layout, bytes, input);
             for part in 0..layout.scales {
                 for (row, total) in totals.iter_mut().enumerate() {
                     let scale = scale(layout, bytes, part, row) * input.scale;
-                    *total = multiply_add::<FUSED>(sums[part][row] as f32, scale, *total);
+                    *total = multiply_add::<V>(sums[part][row] as f32, scale, *total);
                 }
             }
             if layout.minimum {
                 for (row, total) in totals.iter_mut().enumerate() {
-                    *total = multiply_add::<FUSED>(scale(layout, bytes, layout.scales, row), input.scaled_sum, *total);
+                    *total = multiply_add::<V>(scale(layout, bytes, layout.scales, row), input.scaled_sum, *total);
                 }
             }
         }

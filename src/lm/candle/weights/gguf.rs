@@ -38,11 +38,6 @@ impl GgufFile {
     pub(in crate::lm::candle) fn metadata(&self) -> &HashMap<String, Value> {
         &self.content.metadata
     }
-
-    /// Its bytes.
-    pub(in crate::lm::candle) fn size(&self) -> u64 {
-        self.map.len() as u64
-    }
 }
 
 impl WeightSource for GgufFile {
@@ -71,6 +66,11 @@ impl WeightSource for GgufFile {
 
     fn spellings(&self) -> Vec<&str> {
         self.content.tensor_infos.keys().map(String::as_str).collect()
+    }
+
+    fn memory(&self) -> u64 {
+        // What does not lie in the file is an error later.
+        self.content.tensor_infos.keys().filter_map(|name| self.find(name).ok()?).map(Stored::memory).sum()
     }
 }
 

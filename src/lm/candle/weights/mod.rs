@@ -30,6 +30,9 @@ pub(super) trait WeightSource {
     /// What the files call their tensors, without those that no model needs.
     fn spellings(&self) -> Vec<&str>;
 
+    /// The bytes of memory that all tensors will take.
+    fn memory(&self) -> u64;
+
     /// What must be added to the weights of norms.
     fn norm_offset(&self) -> f32 {
         0.0
@@ -44,6 +47,15 @@ pub(super) struct Stored<'a> {
     pub shape: &'a [usize],
     /// Its rows, as many bytes as its format and shape make.
     pub bytes: &'a [u8],
+}
+
+impl Stored<'_> {
+    /// The bytes of memory that it will take: the kernels keep quantised weights as they are, and all
+    /// others in full precision.
+    fn memory(self) -> u64 {
+        let length = self.bytes.len() as u64;
+        if matches!(self.format, GgmlDType::F16 | GgmlDType::BF16) { 2 * length } else { length }
+    }
 }
 
 /// What to choose instead of an unreadable format.

@@ -69,9 +69,26 @@ impl SafetensorsFiles {
         Ok(Self { files, places, layout, gemma })
     }
 
-    /// The bytes of all files.
-    pub(in crate::lm::candle) fn size(&self) -> u64 {
-        self.files.iter().map(|file| file.map.len() as u64).sum()
+    /// The tensor of this spelling.
+    fn stored(&self, spelling: &str) -> Result<Option<Stored<'_>>, LmError> {
+        let Some(place) = self.places.get(spelling) else { return Ok(None) };
+        let File { map, metadata, start } = &self.files[*place];
+        let Some(info) = metadata.info(spelling) else { return Ok(None) };
+        let format = match info.dtype {
+            Dtype::F32 => GgmlDType::F32,
+            Dtype::F16 => GgmlDType::F16,
+            Dtype::BF16 => GgmlDType::BF16,
+            other => {
+                return Err(LmError::unsupported(format!(
+                    "the tensor {spelling} is stored as {other:?}; from safetensors tamis reads F32, F16 and BF16"
+                )));
+            }
+        };
+        let (from, to) = info.data_offsets;
+        // The library has checked that it lies in the file and has the length of its shape.
+        let bytes = map.get(start + from..start + to);
+        let bytes = bytes.ok_or_else(|| LmError::corrupt(format!("the tensor {spelling} does not lie in its file; fetch it again")))?;
+        Ok(Some(Stored { format, shape: &info.shape, bytes }))
     }
 
     /// The name of a layer's part.
@@ -99,25 +116,7 @@ impl SafetensorsFiles {
 
 impl WeightSource for SafetensorsFiles {
     fn find(&self, name: &str) -> Result<Option<Stored<'_>>, LmError> {
-        let spelling = self.spelling(name);
-        let Some(place) = self.places.get(&*spelling) else { return Ok(None) };
-        let File { map, metadata, start } = &self.files[*place];
-        let Some(info) = metadata.info(&spelling) else { return Ok(None) };
-        let format = match info.dtype {
-            Dtype::F32 => GgmlDType::F32,
-            Dtype::F16 => GgmlDType::F16,
-            Dtype::BF16 => GgmlDType::BF16,
-            other => {
-                return Err(LmError::unsupported(format!(
-                    "the tensor {spelling} is stored as {other:?}; from safetensors tamis reads F32, F16 and BF16"
-                )));
-            }
-        };
-        let (from, to) = info.data_offsets;
-        // The library has checked that it lies in the file and has the length of its shape.
-        let bytes = map.get(start + from..start + to);
-        let bytes = bytes.ok_or_else(|| LmError::corrupt(format!("the tensor {spelling} does not lie in its file; fetch it again")))?;
-        Ok(Some(Stored { format, shape: &info.shape, bytes }))
+        self.stored(&self.spelling(name))
     }
 
     fn spelling<'a>(&self, name: &'a str) -> Cow<'a, str> {
@@ -141,6 +140,10 @@ impl WeightSource for SafetensorsFiles {
         let needless = |name: &str| name.ends_with("lm_head.weight") || name.ends_with("rotary_emb.inv_freq");
         let other = |name: &str| OTHERS.iter().any(|other| name.strip_prefix("model.").unwrap_or(name).starts_with(other));
         names.filter(|name| !needless(name) && !other(name)).collect()
+    }
+
+    fn memory(&self) -> u64 {
+        self.spellings().into_iter().filter_map(|spelling| self.stored(spelling).ok()?).map(Stored::memory).sum()
     }
 
     fn norm_offset(&self) -> f32 {

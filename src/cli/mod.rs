@@ -20,8 +20,8 @@ mod models;
 #[cfg(feature = "candle")]
 mod progress;
 mod report;
-#[cfg(feature = "candle")]
 mod schema;
+#[cfg(feature = "candle")]
 mod screen;
 
 pub use error::CliError;

@@ -4,10 +4,10 @@
 //! deep document nor a recursive schema can exhaust the stack; references become edges. Whatever would
 //! restrict values and is not understood is an error that names the keyword and its place.
 
+use super::decimal::Decimal;
 use super::documents::{Documents, Loaded};
 use super::keywords;
 use super::node::{Enumeration, Kind, Node, NodeId, Types};
-use super::number::Decimal;
 use super::plan::Verdict;
 use super::resources::{Place, Resources, Site};
 use super::{JsonSchema, Note, Options};

@@ -1,10 +1,11 @@
 //! What each keyword of a schema object adds to its node.
 
 use super::compile::{Compiler, decimal, type_name};
+use super::decimal::Decimal;
 use super::draft::Draft;
 use super::format;
 use super::node::{Contains, Kind, Node, NodeId};
-use super::number::{Bound, Decimal};
+use super::number::Bound;
 use super::pattern;
 use super::resources::{Site, escaped};
 use super::strings::TextRule;

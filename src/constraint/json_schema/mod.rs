@@ -18,6 +18,7 @@
 
 mod compile;
 mod container;
+mod decimal;
 mod documents;
 mod draft;
 mod expected;

@@ -6,7 +6,8 @@
 //! them. An array or object in `enum` or `const` becomes nodes with exactly its items and properties, so
 //! that nothing but scalars is ever compared.
 
-use super::number::{Decimal, NumberRules};
+use super::decimal::Decimal;
+use super::number::NumberRules;
 use super::pattern::Pattern;
 use super::plan::Verdict;
 use super::strings::StringRules;

@@ -6,9 +6,10 @@
 
 use super::JsonSchema;
 use super::container::Aside;
+use super::decimal::Decimal;
 use super::expected::ExpectedId;
 use super::node::{Kind, Node, NodeId};
-use super::number::{Bound, Decimal, NumberRules};
+use super::number::{Bound, NumberRules};
 use super::plan::{Plan, Verdict, Verdicts};
 use super::refusal::Reason;
 use super::strings::{Limit, StringRules, TextAutomaton};

@@ -67,7 +67,7 @@
 //! | how vectors are computed with | `src/simd.rs` |
 //! | what tokens are as bytes | [`vocab`] |
 //! | what a run is and keeps | [`decode`] |
-//! | how it is shown | [`report`] |
+//! | how it is shown | [`report`]; [`report::record`] for what is kept of a run, `src/report/html/` for its page |
 //! | how a text or a suite is checked without a model | [`check`] |
 //! | the command | `src/cli/` |
 //!

@@ -58,6 +58,8 @@
 //! | to change | open |
 //! |---|---|
 //! | how a text is constrained, or add a kind of constraint | [`constraint`] |
+//! | which SQL queries are recognised | [`constraint::sql`] |
+//! | how a database is read, guarded and asked | `database/` (feature `sqlite`) |
 //! | how a token is drawn and weighed | [`sampler`] |
 //! | how particles are weighed and resampled | [`smc`] |
 //! | how a row of logits is normalised, truncated, drawn from | [`next_token`] |
@@ -75,6 +77,8 @@
 
 pub mod check;
 pub mod constraint;
+#[cfg(feature = "sqlite")]
+pub mod database;
 pub mod decode;
 pub mod lm;
 pub mod log_math;

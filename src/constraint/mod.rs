@@ -23,6 +23,7 @@ pub mod json_schema;
 mod predicate;
 mod product;
 mod regex;
+pub mod sql;
 
 pub use any::{AnyConstraint, AnyState};
 pub use error::{ConstraintError, Rejection};
@@ -30,6 +31,7 @@ pub use json_schema::JsonSchema;
 pub use predicate::{Predicate, PredicateError, Question};
 pub use product::Product;
 pub use regex::{Regex, RegexState};
+pub use sql::SqlSelect;
 
 use crate::vocab::{TokenSet, TokenTrie};
 use std::fmt::Debug;

@@ -154,10 +154,15 @@ fn syntax_error(error: &str) -> bool {
     error.contains("syntax error") || error.contains("unrecognized token")
 }
 
+fn is_in_quotes(text: &str) -> bool {
+    let odd = |quote: char| text.matches(quote).count() % 2 == 1;
+    odd('\'') || odd('"') || odd('`') || text.matches('[').count() != text.matches(']').count()
+}
+
 /// Writes at random; where it is stuck for good, that is an error.
 fn random_query(queries: &SqlSelect, database: &Database, rng: &mut ChaCha8Rng, most: usize) -> Result<String, String> {
     let (mut state, mut text) = (queries.start(), String::new());
-    for step in 0..most + 200 {
+    for step in 0..most + 500 {
         if queries.may_end(&state) && (step >= most || rng.random_range(0..6) == 0) {
             return Ok(text);
         }
@@ -180,7 +185,7 @@ fn random_query(queries: &SqlSelect, database: &Database, rng: &mut ChaCha8Rng, 
         state = queries.advance(&state, piece.as_bytes()).unwrap();
         text.push_str(piece);
         if piece.ends_with([' ', ')'])
-            && text.matches('\'').count() % 2 == 0
+            && !is_in_quotes(&text)
             && let Err(error) = database.check(&text)
             && syntax_error(&error.to_string())
         {

@@ -60,10 +60,12 @@
 //! | how a text is constrained, or add a kind of constraint | [`constraint`] |
 //! | which SQL queries are recognised | [`constraint::sql`] |
 //! | how a database is read, guarded and asked | `database/` (feature `sqlite`) |
+//! | how a question becomes a prompt, and queries become answers | `text_to_sql/` (feature `sqlite`) |
 //! | how a token is drawn and weighed | [`sampler`] |
 //! | how particles are weighed and resampled | [`smc`] |
 //! | how a row of logits is normalised, truncated, drawn from | [`next_token`] |
 //! | which models run, and how fast | [`lm`] |
+//! | how vectors are computed with | `src/simd.rs` |
 //! | what tokens are as bytes | [`vocab`] |
 //! | what a run is and keeps | [`decode`] |
 //! | how it is shown | [`report`] |
@@ -85,12 +87,16 @@ pub mod log_math;
 pub mod next_token;
 pub mod report;
 pub mod sampler;
+mod simd;
 pub mod smc;
+#[cfg(feature = "sqlite")]
+pub mod text_to_sql;
 pub mod vocab;
 
 /// The names that most programs need.
 pub mod prelude {
-    pub use crate::constraint::{AnyConstraint, Constraint, JsonSchema, Predicate, Product, Regex};
+    pub use crate::constraint::{AnyConstraint, Constraint, JsonSchema, Predicate, Product, Regex, Stop};
+    pub use crate::decode::critic::Critic;
     pub use crate::decode::{Answer, ConstrainedDecoding, Posterior};
     #[cfg(feature = "candle")]
     pub use crate::lm::candle::CandleLm;

@@ -17,12 +17,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod critic;
 mod error;
 mod guard;
 mod query;
 mod rows;
+mod sample;
 mod schema;
 
+pub use critic::Executes;
 pub use error::DatabaseError;
 pub use query::{SqlQuery, SqlQueryState};
 pub use rows::{AnswerKey, SqlRows, SqlValue};

@@ -1,6 +1,6 @@
 //! The result of a run: weighted answers, the evidence, and how the particles came to be.
 
-use super::record::{Death, ParticleRecord};
+use super::record::{Death, ParticleRecord, TokenRecord};
 use crate::smc::StepRecord;
 use std::collections::HashMap;
 
@@ -13,12 +13,17 @@ pub struct Posterior {
     /// The particles, in their order.
     pub particles: Vec<ParticleRecord>,
     /// The logarithm of the estimated probability that the model, left to itself, writes a text of the
-    /// constraint within the token limit. Unbiased in the linear domain. `-inf`: all particles died.
+    /// constraint within the token limit; with critics, of that probability with each text's share times the
+    /// exponential of its score. Unbiased in the linear domain. `-inf`: all particles died.
     pub log_evidence: f64,
     /// What happened at each step: effective sample size, evidence, resampling, ancestors.
     pub steps: Vec<StepRecord>,
     /// Where particles died, those first that died last; at most [`Posterior::MAX_DEATHS`].
     pub deaths: Vec<Death>,
+    /// Every token that was drawn, by step and particle, those of particles that died or were not copied
+    /// at a resampling included; `None` unless
+    /// [`keep_history`](super::ConstrainedDecoding::keep_history) asked for it.
+    pub history: Option<Vec<TokenRecord>>,
 }
 
 /// A distinct text among the particles.
@@ -44,8 +49,13 @@ impl Posterior {
     /// The most deaths kept for the report.
     pub const MAX_DEATHS: usize = 8;
 
-    pub(super) fn new(particles: Vec<ParticleRecord>, log_evidence: f64, steps: Vec<StepRecord>, deaths: Vec<Death>) -> Self {
-        Self { answers: answers(&particles), particles, log_evidence, steps, deaths }
+    pub(super) fn new(
+        particles: Vec<ParticleRecord>,
+        log_evidence: f64,
+        steps: Vec<StepRecord>,
+        (deaths, history): (Vec<Death>, Option<Vec<TokenRecord>>),
+    ) -> Self {
+        Self { answers: answers(&particles), particles, log_evidence, steps, deaths, history }
     }
 
     /// The answer of largest posterior probability; `None` where all particles died.
@@ -63,9 +73,18 @@ impl Posterior {
         self.answers.is_empty()
     }
 
-    /// The log-probability of a particle's tokens under the model given the constraint.
+    /// The log-probability of a particle's tokens under the model given the constraint, critics included.
     pub fn posterior_log_prob(&self, particle: &ParticleRecord) -> f64 {
-        particle.sampler_log_prob() - self.log_evidence
+        particle.sampler_log_prob() + particle.log_score - self.log_evidence
+    }
+
+    /// The particle whose tokens are most probable under the model given the constraint, critics included:
+    /// the maximum a posteriori among those found. [`Posterior::best`] looks at the weight of whole texts
+    /// instead. `None` where all particles died.
+    pub fn most_probable(&self) -> Option<&ParticleRecord> {
+        let alive = self.particles.iter().filter(|particle| particle.weight > 0.0);
+        // The first of equals, so that the order of particles decides.
+        alive.reduce(|best, other| if self.posterior_log_prob(other) > self.posterior_log_prob(best) { other } else { best })
     }
 
     /// The effective sample size of the final weights; 0 where all particles died.

@@ -4,6 +4,7 @@
 //! model's own. *Constrained* is that of drawing each token among the allowed ones, as masking does.
 //! *Posterior* is that of the answer under the model given that the constraint holds.
 
+use super::alternatives::Alternative;
 use crate::sampler::DrawRecord;
 use crate::vocab::TokenId;
 use std::sync::Arc;
@@ -12,6 +13,10 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct TokenRecord {
+    /// The step at which it was drawn, counted from 0.
+    pub step: usize,
+    /// The particle that drew it, by its place at that step. With the step it names this draw in the run.
+    pub particle: usize,
     /// The token.
     pub token: TokenId,
     /// Its bytes; empty for a token that ends the text.
@@ -26,6 +31,9 @@ pub struct TokenRecord {
     pub sampler_log_prob: f64,
     /// What the draw learnt about the constraint mass.
     pub draw: DrawRecord,
+    /// What else could have come, most probable first; at most [`Alternative::MAX`], and none where no
+    /// history was kept.
+    pub alternatives: Vec<Alternative>,
 }
 
 impl TokenRecord {
@@ -58,6 +66,35 @@ impl Path {
     /// The number of bytes written.
     pub(super) fn end(&self) -> usize {
         self.0.as_ref().map_or(0, |link| link.record.offset + link.record.bytes.len())
+    }
+
+    /// The record of the last token.
+    pub(super) fn last(&self) -> Option<&TokenRecord> {
+        self.0.as_ref().map(|link| &link.record)
+    }
+
+    /// The tokens, the one that ended the text included.
+    pub(super) fn tokens(&self) -> Vec<TokenId> {
+        let mut tokens = Vec::new();
+        let mut at = self;
+        while let Some(link) = &at.0 {
+            tokens.push(link.record.token);
+            at = &link.before;
+        }
+        tokens.reverse();
+        tokens
+    }
+
+    /// The text written.
+    pub(super) fn text(&self) -> Vec<u8> {
+        let mut text = vec![0; self.end()];
+        let mut at = self;
+        while let Some(link) = &at.0 {
+            let record = &link.record;
+            text[record.offset..record.offset + record.bytes.len()].copy_from_slice(&record.bytes);
+            at = &link.before;
+        }
+        text
     }
 
     /// The records, oldest first.
@@ -93,12 +130,19 @@ pub struct ParticleRecord {
     pub weight: f64,
     /// Whether its text is complete. A particle that is not has weight zero.
     pub complete: bool,
+    /// The critics' score of its text, in nats; 0 without critics.
+    pub log_score: f64,
+    /// How many of the last bytes of its tokens are no part of the text: a stop string, and what its last
+    /// token brought after it.
+    pub dropped: usize,
 }
 
 impl ParticleRecord {
-    /// The text it wrote.
+    /// The text it wrote, without a stop string.
     pub fn text(&self) -> Vec<u8> {
-        self.tokens.iter().flat_map(|token| token.bytes.iter().copied()).collect()
+        let mut text: Vec<u8> = self.tokens.iter().flat_map(|token| token.bytes.iter().copied()).collect();
+        text.truncate(text.len() - self.dropped);
+        text
     }
 
     /// The model's own log-probability of these tokens (raw).

@@ -6,11 +6,13 @@
 //! that end a text form a set (chat models have several); all of them mean the same to a constraint.
 //! Reading a tokenizer from a model's files is in [`tokenizer`] (feature `candle`).
 
+mod canonical;
 mod token_set;
 #[cfg(feature = "candle")]
 pub mod tokenizer;
 mod trie;
 
+pub use canonical::{Canonical, TokenFilter};
 pub use token_set::TokenSet;
 pub use trie::TokenTrie;
 
@@ -18,7 +20,7 @@ use std::fmt;
 use std::sync::OnceLock;
 
 /// The number of a token in its vocabulary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct TokenId(u32);
 

@@ -25,12 +25,14 @@ mod names;
 mod options;
 mod schema;
 mod scope;
+mod split;
 mod syntax;
 mod tokens;
 mod words;
 
 pub use options::{SqlOptions, SqlProfile};
 pub use schema::{SqlColumn, SqlForeignKey, SqlSchema, SqlTable};
+pub use split::{SqlClause, canonical, clauses};
 
 use super::{Constraint, Rejection};
 use crate::vocab::{TokenSet, TokenTrie};

@@ -54,8 +54,6 @@ impl RegexState {
 impl Regex {
     /// The most memory that the automaton of a pattern may take, in bytes.
     pub const SIZE_LIMIT: usize = 64 << 20;
-    /// The most states that fit in it.
-    const STATE_LIMIT: usize = Self::SIZE_LIMIT / (256 * size_of::<u32>());
 
     /// Compiles `pattern`.
     ///
@@ -64,13 +62,13 @@ impl Regex {
     /// boundary), matches no text at all, or grows past [`Regex::SIZE_LIMIT`].
     pub fn new(pattern: &str) -> Result<Self, ConstraintError> {
         let hir = regex_syntax::Parser::new().parse(pattern).map_err(|error| syntax_error(pattern, &error))?;
-        Self::from_hir(pattern, &hir)
+        Self::from_hir(pattern, &hir, Self::SIZE_LIMIT)
     }
 
-    /// Compiles the parsed form of `pattern`.
-    pub(super) fn from_hir(pattern: &str, hir: &Hir) -> Result<Self, ConstraintError> {
+    /// Compiles the parsed form of `pattern`, within `limit` bytes.
+    pub(super) fn from_hir(pattern: &str, hir: &Hir, limit: usize) -> Result<Self, ConstraintError> {
         let nfa = thompson::Compiler::new()
-            .configure(thompson::Config::new().shrink(false).nfa_size_limit(Some(Self::SIZE_LIMIT)))
+            .configure(thompson::Config::new().shrink(false).nfa_size_limit(Some(limit)))
             .build_from_hir(hir)
             .map_err(|error| too_large(pattern, &error))?;
         let unsupported = |error: &dyn fmt::Display| {
@@ -81,8 +79,8 @@ impl Regex {
                 dense::Config::new()
                     .start_kind(StartKind::Anchored)
                     .match_kind(MatchKind::All)
-                    .dfa_size_limit(Some(Self::SIZE_LIMIT))
-                    .determinize_size_limit(Some(Self::SIZE_LIMIT)),
+                    .dfa_size_limit(Some(limit))
+                    .determinize_size_limit(Some(limit)),
             )
             .build_from_nfa(&nfa)
             .map_err(|error| match error.is_size_limit_exceeded() {
@@ -95,7 +93,7 @@ impl Regex {
         // the end of the input.
         let step = |state: &StateID, byte| Some(dfa.next_state(*state, byte));
         let accepts = |state: &StateID| dfa.is_match_state(dfa.next_eoi_state(*state));
-        Self::from_automaton(pattern, LiveAutomaton::explore(first, &classes, Self::STATE_LIMIT, step, accepts))
+        Self::from_automaton(pattern, LiveAutomaton::explore(first, &classes, limit / (256 * size_of::<u32>()), step, accepts))
     }
 
     /// The regex of an automaton that was made otherwise; `pattern` is what messages call it.

@@ -75,7 +75,7 @@ fn case(name: &'static str, size: usize, head: &[(f64, bool)], zipf: bool, fract
     let probs = head.iter().map(|(prob, _)| *prob).chain(tail.iter().map(|mass| mass / total * rest));
     let mut stream = Stream::of_particle(1, 0);
     // Scattered over the vocabulary, as real tokens are: a multiplier prime to every size here.
-    let place = |rank: usize| (rank * 40_503 + 17) % size;
+    let place = |rank: usize| (rank * 40_507 + 17) % size;
     let (mut logits, mut allowed) = (vec![f32::NEG_INFINITY; size], TokenSet::new(size));
     for (rank, prob) in probs.enumerate() {
         logits[place(rank)] = prob.ln() as f32;

@@ -60,6 +60,9 @@
 //! | to change | open |
 //! |---|---|
 //! | how a text is constrained, or add a kind of constraint | [`constraint`] |
+//! | which SQL queries are recognised | [`constraint::sql`] |
+//! | how a database is read, guarded and asked | `database/` (feature `sqlite`) |
+//! | how a question becomes a prompt, and queries become answers | `text_to_sql/` (feature `sqlite`) |
 //! | how a token is drawn and weighed | [`sampler`] |
 //! | how particles are weighed and resampled | [`smc`] |
 //! | how a row of logits is normalised, truncated, drawn from | [`next_token`] |
@@ -67,7 +70,7 @@
 //! | how vectors are computed with | `src/simd.rs` |
 //! | what tokens are as bytes | [`vocab`] |
 //! | what a run is and keeps | [`decode`] |
-//! | how it is shown | [`report`] |
+//! | how it is shown | [`report`]; [`report::record`] for what is kept of a run, `src/report/html/` for its page |
 //! | how a text or a suite is checked without a model | [`check`] |
 //! | the command | `src/cli/` |
 //!
@@ -78,6 +81,8 @@
 
 pub mod check;
 pub mod constraint;
+#[cfg(feature = "sqlite")]
+pub mod database;
 pub mod decode;
 pub mod lm;
 pub mod log_math;
@@ -86,6 +91,8 @@ pub mod report;
 pub mod sampler;
 mod simd;
 pub mod smc;
+#[cfg(feature = "sqlite")]
+pub mod text_to_sql;
 pub mod vocab;
 
 /// The names that most programs need.

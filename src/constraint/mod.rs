@@ -24,6 +24,7 @@ pub mod json_schema;
 mod predicate;
 mod product;
 mod regex;
+pub mod sql;
 mod stop;
 
 pub use any::{AnyConstraint, AnyState};
@@ -32,6 +33,7 @@ pub use json_schema::JsonSchema;
 pub use predicate::{Predicate, PredicateError, Question};
 pub use product::Product;
 pub use regex::{Regex, RegexState};
+pub use sql::SqlSelect;
 pub use stop::{Stop, StopState, Until, UntilState};
 
 use crate::vocab::{TokenSet, TokenTrie};

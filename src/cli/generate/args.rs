@@ -85,7 +85,7 @@ pub struct GenerateArgs {
     pub particles: usize,
 
     /// The seed of all random choices.
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true, default_value_t = 0, help_heading = "Sampling")]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, default_value = "0", value_parser = any_number(), help_heading = "Sampling")]
     pub seed: u64,
 
     /// The most tokens of an answer. The answers are those of at most so many.
@@ -130,6 +130,10 @@ pub struct GenerateArgs {
 
 /// Memory grows with particles and tokens; more than this is a slip of the finger.
 const LARGEST: usize = 1_000_000;
+
+fn any_number() -> ValueParser {
+    ValueParser::new(|text: &str| text.parse::<u64>().map_err(|_| format!("a whole number from 0 to {} is wanted", u64::MAX)))
+}
 
 pub fn at_least_one() -> ValueParser {
     ValueParser::new(|text: &str| match text.parse::<usize>() {

@@ -23,6 +23,8 @@ pub fn run(args: GenerateArgs) -> Result<ExitCode, CliError> {
 
 #[cfg(feature = "candle")]
 use draw::draw;
+#[cfg(all(feature = "candle", feature = "sqlite"))]
+pub use draw::of_decoding;
 
 #[cfg(not(feature = "candle"))]
 fn draw(plan: Plan) -> Result<ExitCode, CliError> {

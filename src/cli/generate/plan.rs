@@ -158,7 +158,11 @@ fn constraint(
     if let (Some(text), Some(path)) = (schema, &args.schema) {
         let source = if is_stdin(path) { "--schema from standard input".to_owned() } else { path.display().to_string() };
         info.constraints.push(ConstraintInfo { kind: "json_schema".into(), source: source.clone() });
-        parts.push(AnyConstraint::new(JsonSchema::parse_with_options(text, options).map_err(|error| (source, error))?));
+        let schema = JsonSchema::parse_with_options(text, options).map_err(|error| (source.clone(), error))?;
+        for note in schema.notes() {
+            eprintln!("{source}: {note}");
+        }
+        parts.push(AnyConstraint::new(schema));
     }
     if let Some(pattern) = &args.regex {
         info.constraints.push(ConstraintInfo { kind: "regex".into(), source: pattern.clone() });

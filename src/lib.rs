@@ -86,7 +86,7 @@ pub mod vocab;
 
 /// The names that most programs need.
 pub mod prelude {
-    pub use crate::constraint::{AnyConstraint, Constraint, JsonSchema, Predicate, Product, Regex};
+    pub use crate::constraint::{AnyConstraint, Constraint, Grammar, JsonSchema, Predicate, Product, Regex};
     pub use crate::decode::{Answer, ConstrainedDecoding, Posterior};
     #[cfg(feature = "candle")]
     pub use crate::lm::candle::CandleLm;

@@ -2,6 +2,7 @@
 
 use super::CliError;
 use super::files::{Output, json_bytes, read_bytes, read_text};
+use super::grammar::GrammarSource;
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -14,11 +15,12 @@ use tamis::constraint::{AnyConstraint, JsonSchema, Regex, Rejection};
 /// Check texts against a constraint, and tell where and why they fail.
 #[derive(Debug, Args)]
 #[command(
-    group(ArgGroup::new("by").required(true).args(["schema", "regex", "suite"])),
+    group(ArgGroup::new("by").required(true).args(["schema", "regex", "grammar", "suite"])),
     after_help = "Examples:
   tamis check --schema person.json data.json more.json
   echo '{\"age\": -1}' | tamis check --schema person.json -
   tamis check --regex '[0-9]{4}-[0-9]{2}' dates.txt
+  tamis check --grammar sqlite_select query.sql
   tamis check --suite JSON-Schema-Test-Suite/tests/draft2020-12 --json
 
 Exits with 1 if any text fails, or any instance of a suite is judged wrong."
@@ -31,6 +33,11 @@ pub struct CheckArgs {
     /// The regular expression that each text must match as a whole; a newline at its end is left out.
     #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
     regex: Option<String>,
+
+    /// The grammar that each text must be of as a whole: a Lark file, or the name of one that comes with
+    /// tamis (`json`, `sqlite_select`, ...); a newline at the text's end may be left out.
+    #[arg(long, value_name = "FILE|NAME")]
+    grammar: Option<PathBuf>,
 
     /// A folder or file of schemas with labelled instances: JSON-Schema-Test-Suite or MaskBench.
     #[arg(long, value_name = "DIR", conflicts_with = "files")]
@@ -68,19 +75,29 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode, CliError> {
 fn check_files(args: &CheckArgs, options: &mut Options) -> Result<bool, CliError> {
     // Files are laid out by people: as much white space and depth as they like.
     options.max_whitespace = u32::MAX;
-    let constraint = match (&args.schema, &args.regex) {
-        (Some(path), _) => {
+    let constraint = match (&args.schema, &args.regex, &args.grammar) {
+        (Some(path), ..) => {
             let schema = JsonSchema::parse_with_options(&read_text(path)?, options);
             AnyConstraint::new(schema.map_err(|error| CliError::constraint(&path.display().to_string(), &error))?)
         }
-        (None, Some(pattern)) => AnyConstraint::new(Regex::new(pattern).map_err(|error| CliError::constraint("--regex", &error))?),
-        (None, None) => return Err(CliError::usage("give --schema or --regex")),
+        (_, Some(pattern), _) => AnyConstraint::new(Regex::new(pattern).map_err(|error| CliError::constraint("--regex", &error))?),
+        (.., Some(path)) => {
+            let source = GrammarSource::read(path)?;
+            AnyConstraint::new(source.compile().map_err(|error| CliError::constraint(&source.name, &error))?)
+        }
+        _ => return Err(CliError::usage("give --schema, --regex or --grammar")),
     };
     let mut passed = true;
     for path in &args.files {
         let text = read_bytes(path)?;
         let text = if args.regex.is_some() { text.strip_suffix(b"\n").unwrap_or(&text) } else { &text };
         let refused = refusal(&constraint, text);
+        // Files end in a newline; a grammar may not.
+        let without_newline = args.grammar.as_ref().and(text.strip_suffix(b"\n"));
+        let refused = match (refused, without_newline) {
+            (Some(_), Some(text)) => refusal(&constraint, text),
+            (refused, _) => refused,
+        };
         passed &= refused.is_none();
         let line = if args.json { json_bytes(&verdict_json(path, refused.as_ref())) } else { verdict_line(path, text, refused.as_ref()) };
         Output::Stdout.write(&line)?;

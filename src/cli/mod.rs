@@ -11,6 +11,7 @@ mod error;
 mod files;
 #[cfg_attr(not(feature = "candle"), allow(dead_code))]
 mod generate;
+mod grammar;
 #[cfg(feature = "candle")]
 mod model;
 mod models;

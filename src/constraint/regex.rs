@@ -73,29 +73,39 @@ impl Regex {
     /// If the pattern does not parse (with line and column), uses what a DFA cannot (a Unicode word
     /// boundary), matches no text at all, or grows past [`Regex::SIZE_LIMIT`].
     pub fn new(pattern: &str) -> Result<Self, ConstraintError> {
+        Self::compile(pattern, MatchKind::All, Self::SIZE_LIMIT)
+    }
+
+    /// The prefixes of a text that a search from its first byte could find, as Python's `re.match` does:
+    /// alternatives in their order, repetitions greedy or not. The longest of them is the one it finds.
+    pub(super) fn leftmost_first(pattern: &str, size_limit: usize) -> Result<Self, ConstraintError> {
+        Self::compile(pattern, MatchKind::LeftmostFirst, size_limit)
+    }
+
+    fn compile(pattern: &str, kind: MatchKind, size_limit: usize) -> Result<Self, ConstraintError> {
         let hir = regex_syntax::Parser::new().parse(pattern).map_err(|error| syntax_error(pattern, &error))?;
         let nfa = thompson::Compiler::new()
-            .configure(thompson::Config::new().shrink(false).nfa_size_limit(Some(Self::SIZE_LIMIT)))
+            .configure(thompson::Config::new().shrink(false).nfa_size_limit(Some(size_limit)))
             .build_from_hir(&hir)
-            .map_err(|error| too_large(pattern, &error))?;
+            .map_err(|error| too_large(pattern, size_limit, &error))?;
         let dfa = dense::Builder::new()
             .configure(
                 dense::Config::new()
                     .start_kind(StartKind::Anchored)
-                    .match_kind(MatchKind::All)
-                    .dfa_size_limit(Some(Self::SIZE_LIMIT))
-                    .determinize_size_limit(Some(Self::SIZE_LIMIT)),
+                    .match_kind(kind)
+                    .dfa_size_limit(Some(size_limit))
+                    .determinize_size_limit(Some(size_limit)),
             )
             .build_from_nfa(&nfa)
             .map_err(|error| match error.is_size_limit_exceeded() {
-                true => too_large(pattern, &error),
+                true => too_large(pattern, size_limit, &error),
                 false => ConstraintError::unsupported(format!("the pattern `{pattern}` cannot be an automaton over bytes: {error}")),
             })?;
-        let automaton = LiveAutomaton::new(&dfa).map_err(|problem| match problem {
+        let automaton = LiveAutomaton::new(&dfa, size_limit).map_err(|problem| match problem {
             Problem::Start(error) => {
                 ConstraintError::unsupported(format!("the pattern `{pattern}` cannot be an automaton over bytes: {error}"))
             }
-            Problem::TooLarge => too_large(pattern, &"too many states"),
+            Problem::TooLarge => too_large(pattern, size_limit, &"too many states"),
             Problem::NoText => ConstraintError::unsatisfiable(format!("no text matches the pattern `{pattern}`")),
         })?;
         Ok(Self { pattern: pattern.into(), automaton: Arc::new(automaton) })
@@ -111,7 +121,7 @@ impl Regex {
         self.automaton.distance.len()
     }
 
-    fn next(&self, state: RegexState, byte: u8) -> Option<RegexState> {
+    pub(super) fn next(&self, state: RegexState, byte: u8) -> Option<RegexState> {
         let next = self.automaton.transitions[state.0 as usize * 256 + usize::from(byte)];
         (next != DEAD).then_some(RegexState(next))
     }
@@ -136,14 +146,14 @@ impl Regex {
 impl LiveAutomaton {
     /// The part of `dfa` that is reachable and leads to a match, its start at 0. Match states of `regex-automata` are one transition late, so that "may end" is asked of the
     /// transition at the end of the input.
-    fn new(dfa: &dense::DFA<Vec<u32>>) -> Result<Self, Problem> {
+    fn new(dfa: &dense::DFA<Vec<u32>>, size_limit: usize) -> Result<Self, Problem> {
         let first = dfa.start_state(&start::Config::new().anchored(Anchored::Yes)).map_err(Problem::Start)?;
         let mut numbers: HashMap<StateID, usize> = HashMap::from([(first, 0)]);
         let mut states = vec![first];
         let mut transitions: Vec<usize> = Vec::new();
         let mut at = 0;
         while at < states.len() {
-            if states.len() * 256 * size_of::<u32>() > Regex::SIZE_LIMIT {
+            if states.len() * 256 * size_of::<u32>() > size_limit {
                 return Err(Problem::TooLarge);
             }
             for byte in 0..=255 {
@@ -298,8 +308,8 @@ fn syntax_error(pattern: &str, error: &regex_syntax::Error) -> ConstraintError {
     ConstraintError::syntax(format!("the pattern `{pattern}` does not parse: {what}")).at_line(start.line, start.column)
 }
 
-fn too_large(pattern: &str, error: &dyn fmt::Display) -> ConstraintError {
-    let limit = Regex::SIZE_LIMIT >> 20;
+fn too_large(pattern: &str, size_limit: usize, error: &dyn fmt::Display) -> ConstraintError {
+    let limit = size_limit >> 20;
     ConstraintError::too_large(format!("the automaton of the pattern `{pattern}` passes {limit} MiB ({error}); use smaller repetitions"))
 }
 

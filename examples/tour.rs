@@ -66,9 +66,8 @@ fn exact_posterior(constraint: &Regex) -> BTreeMap<Vec<u8>, f64> {
             *found.entry(text).or_insert(0.0) += probability * row[WORDS.len()];
         }
         if words.len() < MAX_TOKENS {
-            for word in 0..WORDS.len() {
-                let longer = [&words[..], &[TokenId::new(word as u32)]].concat();
-                open.push((longer, probability * row[word]));
+            for (word, next) in (0..).zip(&row[..WORDS.len()]) {
+                open.push(([&words[..], &[TokenId::new(word)]].concat(), probability * next));
             }
         }
     }

@@ -62,6 +62,7 @@
 //! | how particles are weighed and resampled | [`smc`] |
 //! | how a row of logits is normalised, truncated, drawn from | [`next_token`] |
 //! | which models run, and how fast | [`lm`] |
+//! | how vectors are computed with | `src/simd.rs` |
 //! | what tokens are as bytes | [`vocab`] |
 //! | what a run is and keeps | [`decode`] |
 //! | how it is shown | [`report`] |
@@ -81,6 +82,7 @@ pub mod log_math;
 pub mod next_token;
 pub mod report;
 pub mod sampler;
+mod simd;
 pub mod smc;
 pub mod vocab;
 

@@ -217,8 +217,9 @@ proptest! {
     #[test]
     fn the_mask_is_what_each_token_would_be_told(text in "[a-c(){}\\[\\]\",:0-9. ]{0,12}", tokens in prop::collection::vec("[a-c(){}\\[\\]\",:0-9. ]{1,4}", 1..60)) {
         let vocabulary = Vocabulary::new(tokens.iter().map(|token| Token::Text(token.clone().into_bytes())).chain([Token::End])).unwrap();
-        for name in ["json", "sexpr", "csv"] {
-            let grammar = Grammar::builtin(name).unwrap();
+        for (name, start) in [("json", ""), ("sexpr", ""), ("csv", ""), ("sqlite_select", "SELECT a"), ("sqlite_select", "SELECT "), ("arithmetic", "1 + ")] {
+            let grammar = BUILTIN.with(|grammars| grammars[name].clone());
+            let text = format!("{start}{text}");
             let Some(state) = grammar.advance(&grammar.start(), text.as_bytes()) else { continue };
             let mut mask = TokenSet::new(vocabulary.len());
             grammar.mask(&state, vocabulary.trie(), &mut mask);
@@ -230,12 +231,46 @@ proptest! {
     }
 
     #[test]
+    fn texts_may_be_cut_anywhere(
+        name in prop::sample::select(Grammar::builtin_names().collect::<Vec<_>>()),
+        pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..14),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let grammar = BUILTIN.with(|grammars| grammars[name].clone());
+        let text = pieces.concat().into_bytes();
+        let whole = grammar.advance(&grammar.start(), &text);
+        prop_assert_eq!(whole.is_some(), grammar.allows(&grammar.start(), &text));
+        let (head, tail) = text.split_at(cut.index(text.len() + 1));
+        let halves = grammar.advance(&grammar.start(), head).and_then(|state| grammar.advance(&state, tail));
+        prop_assert_eq!(&whole, &halves);
+        prop_assert_eq!(whole.is_none(), grammar.explain(&grammar.start(), &text).is_some());
+        if let (Some(state), Some(other)) = (whole, halves) {
+            prop_assert_eq!(grammar.may_end(&state), grammar.explain_end(&state).is_none());
+            let mut forced = Vec::new();
+            grammar.forced(&state, &mut forced);
+            prop_assert!(grammar.allows(&other, &forced));
+            prop_assert!(!grammar.may_end(&state) || (forced.is_empty() && grammar.closing_cost(&state) == Some(0)));
+        }
+    }
+
+    #[test]
     fn no_text_makes_the_reader_of_grammars_panic(parts in prop::collection::vec(prop::sample::select(SOUP.to_vec()), 0..40)) {
         if let Ok(grammar) = Grammar::parse(&parts.concat()) {
             let _ = grammar.advance(&grammar.start(), b"ab1 ");
         }
     }
 }
+
+thread_local! {
+    /// The grammars that come along, compiled once.
+    static BUILTIN: BTreeMap<&'static str, Grammar> = Grammar::builtin_names().map(|name| (name, Grammar::builtin(name).unwrap())).collect();
+}
+
+/// Pieces of texts of the grammars that come along.
+const PIECES: [&str; 40] = [
+    "SELECT ", "a", "* ", "FROM ", "not", " WHERE", " 1", "2", ".", "5e", "-", "(", ")", "[", "]", "{", "}", ":", ",", "\"", "'", "x", "=",
+    "<", " AND ", "true", "nul", "l", "Cl", "c1", "@@", "2026-", "11", "T14:05", "and ", "?x ", ";", "\n", "é", "/*",
+];
 
 /// Pieces of grammar files.
 const SOUP: [&str; 40] = [

@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each layer the others that it may import. The root of the crate may re-export from all.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("log_math", &[]),
+    ("simd", &[]),
     ("vocab", &[]),
     ("constraint", &["vocab"]),
-    ("next_token", &["vocab"]),
-    ("lm", &["vocab", "next_token"]),
-    ("sampler", &["vocab", "constraint", "next_token"]),
+    ("next_token", &["vocab", "simd"]),
+    ("lm", &["vocab", "next_token", "simd"]),
+    ("sampler", &["vocab", "constraint", "next_token", "log_math"]),
     ("smc", &["log_math"]),
     ("decode", &["vocab", "constraint", "next_token", "lm", "sampler", "smc", "log_math"]),
     ("report", &["vocab", "constraint", "smc", "decode"]),

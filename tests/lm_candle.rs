@@ -7,6 +7,7 @@ use candle_core::quantized::gguf_file::{self, Value};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::io::Cursor;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use support::{TempFile, Tiny, plain_vocabulary, real_model, shared};
 use tamis::lm::candle::{CandleLm, CandleOptions};
@@ -17,13 +18,12 @@ fn load(bytes: &[u8], tiny: &Tiny) -> Result<CandleLm, LmError> {
     CandleLm::with_vocabulary(TempFile::new(bytes).path(), tiny.vocabulary(), &CandleOptions::default())
 }
 
-/// The best token is llama.cpp's where its lead is larger than this; both engines may round activations
-/// to eight bits.
+/// The best token is llama.cpp's where its lead is larger than this; both engines round activations to
+/// eight bits, each in its own way.
 const LEAD: f64 = 0.3;
-/// Log-probabilities of the twenty best tokens agree to this, and on average to a third of it.
-const TOLERANCE: f64 = 0.4;
 
-fn agrees_with_llama_cpp(model: &str, mut lm: CandleLm) {
+/// Log-probabilities of the twenty best tokens agree to `tolerance`, and on average to two fifths of it.
+fn agrees_with_llama_cpp(model: &str, mut lm: CandleLm, tolerance: f64) {
     let Some(vectors) = shared("vectors/lm.json") else { return };
     let vectors: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(vectors).unwrap()).unwrap();
     let mut largest: f64 = 0.0;
@@ -39,20 +39,34 @@ fn agrees_with_llama_cpp(model: &str, mut lm: CandleLm) {
         let mean = expected.iter().map(|(token, log_prob)| (row.log_prob(*token) - log_prob).abs()).sum::<f64>() / expected.len() as f64;
         println!("{}: differences of at most {worst:.3}, on average {mean:.3}", case["text"]);
         largest = largest.max(worst);
-        assert!(mean < TOLERANCE / 3.0);
+        assert!(mean < tolerance / 2.5);
         if expected[0].1 - expected[1].1 > LEAD {
             assert_eq!(row.top(1)[0].0, expected[0].0, "{}", case["text"]);
         }
     }
     println!("largest difference of log-probabilities: {largest:.3}");
-    assert!(largest < TOLERANCE);
+    assert!(largest < tolerance);
+}
+
+/// The tokens of every text of the vectors.
+fn tokenizes_as_llama_cpp(model: &str, path: &Path) {
+    let Some(vectors) = shared("vectors/lm.json") else { return };
+    let vectors: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(vectors).unwrap()).unwrap();
+    let lm = CandleLm::load(path).unwrap();
+    let cases = vectors["models"][model]["cases"].as_array().unwrap();
+    for case in cases {
+        let tokens: Vec<_> = case["tokens"].as_array().unwrap().iter().map(|id| TokenId::new(id.as_u64().unwrap() as u32)).collect();
+        assert_eq!(lm.raw_prompt(case["text"].as_str().unwrap()).unwrap(), tokens, "{}", case["text"]);
+    }
+    assert!(cases.len() > 4);
 }
 
 #[test]
 fn smollm2_agrees_with_llama_cpp() {
     let Some(path) = real_model() else { return };
     let lm = CandleLm::with_vocabulary(&path, plain_vocabulary(49152), &CandleOptions::default()).unwrap();
-    agrees_with_llama_cpp("smollm2-135m", lm);
+    agrees_with_llama_cpp("smollm2-135m", lm, 0.5);
+    tokenizes_as_llama_cpp("smollm2-135m", &path);
 }
 
 #[test]
@@ -62,7 +76,10 @@ fn gemma_3_agrees_with_llama_cpp() {
         return;
     };
     let lm = CandleLm::with_vocabulary(path.as_ref(), plain_vocabulary(262_144), &CandleOptions::default()).unwrap();
-    agrees_with_llama_cpp("gemma3-270m", lm);
+    // Blocks of 256 weights share a scale, and llama.cpp rounds activations so, too: a pass in full
+    // precision over the same weights is 0.67 away from it.
+    agrees_with_llama_cpp("gemma3-270m", lm, 0.8);
+    tokenizes_as_llama_cpp("gemma3-270m", path.as_ref());
 }
 
 /// Loads the file and uses it a little: each step an error or a result, and soon.
@@ -158,16 +175,50 @@ fn an_unknown_format_is_refused_with_those_that_are_read() {
 }
 
 #[test]
-fn weights_that_are_no_numbers_are_noticed_when_a_row_is_asked_for() {
+fn weights_that_are_no_numbers_are_refused_at_load() {
+    let tiny = small();
+    for (name, length) in [("blk.0.ffn_norm.weight", 32), ("blk.0.attn_q.weight", 16 * 32)] {
+        for number in [f32::NAN, f32::INFINITY] {
+            let bytes = changed(&tiny, &[], |tensors| {
+                let tensor = &mut tensors.iter_mut().find(|(other, _)| other == name).unwrap().1;
+                let values = candle_core::Tensor::from_vec(vec![number; length], tensor.shape().clone(), &candle_core::Device::Cpu);
+                *tensor = candle_core::quantized::QTensor::quantize(&values.unwrap(), candle_core::quantized::GgmlDType::F16).unwrap();
+            });
+            let error = load(&bytes, &tiny).unwrap_err();
+            assert!(error.is_corrupt() && error.to_string().contains(name) && error.to_string().contains("no numbers"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn tensors_that_would_be_left_out_are_refused() {
     let tiny = small();
     let bytes = changed(&tiny, &[], |tensors| {
-        let norm = candle_core::Tensor::from_vec(vec![f32::NAN; 32], 32, &candle_core::Device::Cpu).unwrap();
+        let norm = candle_core::Tensor::zeros(32, candle_core::DType::F32, &candle_core::Device::Cpu).unwrap();
         let norm = candle_core::quantized::QTensor::quantize(&norm, candle_core::quantized::GgmlDType::F32).unwrap();
-        tensors.iter_mut().find(|(name, _)| name == "blk.0.ffn_norm.weight").unwrap().1 = norm;
+        tensors.push(("blk.0.attn_output.bias".into(), norm));
     });
-    let mut lm = load(&bytes, &tiny).unwrap();
-    let context = lm.prefill(&[TokenId::new(1)]).unwrap();
-    assert!(lm.next_token(&context).unwrap_err().is_numeric());
+    let error = load(&bytes, &tiny).unwrap_err();
+    assert!(error.is_unsupported() && error.to_string().contains("attn_output.bias"), "{error}");
+}
+
+/// A file that is as large as its header says, most of it never written.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_model_that_does_not_fit_into_memory_is_refused_before_it_is_read() {
+    let tiny = small();
+    let mut bytes = tiny.gguf(1);
+    let name = b"token_embd.weight";
+    let place = bytes.windows(name.len()).position(|window| window == name).unwrap() + name.len() + 4;
+    // The second dimension, the rows: 32 numbers of 34 bytes each.
+    let rows = 1u64 << 35;
+    bytes[place + 8..place + 16].copy_from_slice(&rows.to_le_bytes());
+    let file = TempFile::new(&bytes);
+    std::fs::OpenOptions::new().write(true).open(file.path()).and_then(|file| file.set_len(rows * 34 + 100_000)).unwrap();
+    let start = Instant::now();
+    let error = CandleLm::with_vocabulary(file.path(), tiny.vocabulary(), &CandleOptions::default()).unwrap_err();
+    assert!(error.is_too_little_memory() && error.to_string().contains("1168."), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(5));
 }
 
 #[test]

@@ -11,8 +11,8 @@ use enumeration::{Branches, TreeWalk};
 use std::collections::BTreeMap;
 use tamis::constraint::Constraint;
 use tamis::lm::{LanguageModel, LmError, TableContext, TableLm};
-use tamis::sampler::{Awrs, Direct, Draw, LabelCache, Masked, TokenSampler};
-use tamis::smc::{self, ParticleSystem, Resampling, SmcError, SmcOptions, SmcRun, Stream};
+use tamis::sampler::{Awrs, DesRaj, Direct, Draw, LabelCache, Masked, TokenSampler};
+use tamis::smc::{self, ConditionalRun, ParticleSystem, Resampling, SmcError, SmcOptions, SmcRun, Stream};
 use tamis::vocab::{Token, TokenId, Vocabulary};
 use words::Words;
 
@@ -326,4 +326,149 @@ fn no_particles_and_a_threshold_outside_of_its_range_are_errors() {
         assert!(options(1, threshold, Resampling::Systematic, 0).problem().unwrap().contains("threshold"));
         assert!(smc::run(&options(1, threshold, Resampling::Systematic, 0), &mut system, |_| {}).is_err());
     }
+}
+
+#[test]
+fn counts_of_copies_have_the_law_of_their_scheme() {
+    // Exactly, by going along every random number: the variance of each particle's number of copies, and
+    // which numbers can occur at all.
+    let weights = [0.1, 0.55, 0.05, 0.3];
+    let n = weights.len() as f64;
+    for scheme in SCHEMES {
+        let mut law = vec![[0.0; 5]; weights.len()];
+        Branches::explore(
+            |branches| every_ancestors(scheme, &weights, branches),
+            |probability, ancestors| {
+                for (index, law) in law.iter_mut().enumerate() {
+                    law[ancestors.iter().filter(|ancestor| **ancestor == index).count()] += probability;
+                }
+            },
+        );
+        for (weight, law) in weights.iter().zip(&law) {
+            let mean = weight * n;
+            let variance: f64 = law.iter().zip(0..).map(|(probability, count)| probability * (f64::from(count) - mean).powi(2)).sum();
+            let rest = mean.fract();
+            match scheme {
+                Resampling::Multinomial => {
+                    for (count, probability) in law.iter().enumerate() {
+                        let ways = [1.0, 4.0, 6.0, 4.0, 1.0][count];
+                        let exact = ways * weight.powi(count as i32) * (1.0 - weight).powi(4 - count as i32);
+                        assert!((probability - exact).abs() < 1e-12, "{weight}: {law:?}");
+                    }
+                }
+                Resampling::Systematic => {
+                    // The whole part, or one more.
+                    assert!((variance - rest * (1.0 - rest)).abs() < 1e-12, "{weight}: {law:?}");
+                    assert!((law[mean.ceil() as usize] - rest).abs() < 1e-12);
+                }
+                Resampling::Residual => assert!(law[..mean.floor() as usize].iter().all(|probability| *probability == 0.0)),
+                Resampling::Stratified => {
+                    // Strays by less than two, and varies no more than the multinomial's count.
+                    let possible = |count: usize| (count as f64 - mean).abs() < 2.0;
+                    assert!(law.iter().enumerate().all(|(count, probability)| possible(count) || *probability == 0.0), "{weight}: {law:?}");
+                    assert!(variance <= n * weight * (1.0 - weight) + 1e-12);
+                }
+                _ => unreachable!("all schemes are listed"),
+            }
+        }
+    }
+}
+
+/// Every run of one particle that ends well, with the probability of its choices times its weight, made to
+/// sum to one: the distribution that particle Gibbs must leave as it is.
+fn trajectories(sampler: &dyn TokenSampler) -> Vec<(f64, ConditionalRun<Particle>)> {
+    let mut found = Vec::new();
+    Branches::explore(
+        |branches| {
+            let mut system = System::new(sampler, Randomness::Every(branches.clone()));
+            let options = options(1, 0.0, Resampling::Multinomial, 0);
+            smc::run_conditional_with(&options, &mut system, None, |_| unreachable!("one particle is not resampled"), |_| {}).unwrap()
+        },
+        |probability, run| found.push((probability * run.run.log_evidence.exp(), run)),
+    );
+    found.retain(|(weight, _)| *weight > 0.0);
+    let total: f64 = found.iter().map(|(weight, _)| weight).sum();
+    found.iter_mut().for_each(|(weight, _)| *weight /= total);
+    found
+}
+
+#[test]
+fn a_sweep_of_particle_gibbs_leaves_the_posterior_as_it_is() {
+    let truth = truth();
+    let evidence: f64 = truth.values().sum();
+    for (sampler, particles) in
+        [(&Masked::new() as &dyn TokenSampler, 2), (&Masked::new(), 3), (&Direct::new(), 2), (&DesRaj::recursive(), 2)]
+    {
+        for threshold in [0.0, 0.9, 1.0] {
+            let mut after: BTreeMap<Vec<u8>, f64> = BTreeMap::new();
+            let mut resampled = 0;
+            for (weight, before) in trajectories(sampler) {
+                let kept = before.trajectory(0);
+                Branches::explore(
+                    |branches| {
+                        let mut system = System::new(sampler, Randomness::Every(branches.clone()));
+                        let resample = |weights: &[f64]| {
+                            let sums = breakpoints(Resampling::Multinomial, weights, 0);
+                            smc::conditional_ancestors(weights, || branches.uniform(sums.iter().copied()))
+                        };
+                        let options = options(particles, threshold, Resampling::Multinomial, 0);
+                        smc::run_conditional_with(&options, &mut system, Some(&kept), resample, |_| {}).unwrap()
+                    },
+                    |probability, run| {
+                        resampled += run.run.steps.iter().filter(|step| step.resampled()).count();
+                        let total = run.run.log_evidence.exp();
+                        for (text, mass) in evidence_by_text(&run.run) {
+                            *after.entry(text).or_insert(0.0) += weight * probability * mass / total;
+                        }
+                    },
+                );
+            }
+            assert_eq!(resampled > 0, threshold > 0.5);
+            for (text, probability) in &truth {
+                let error = after[text] - probability / evidence;
+                assert!(error.abs() < 1e-10, "{particles} particles at {threshold}: {text:?} is off by {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_chain_of_sweeps_repeats_itself_by_its_seed_and_finds_the_posterior() {
+    let truth = truth();
+    let evidence: f64 = truth.values().sum();
+    let chain = |seed: u64| {
+        let sampler = Direct::new();
+        let mut system = System::new(&sampler, Randomness::Streams);
+        let mut mean: BTreeMap<Vec<u8>, f64> = BTreeMap::new();
+        let sweeps = 4_000;
+        smc::particle_gibbs(&options(4, 0.5, Resampling::Multinomial, seed), &mut system, sweeps, |_, run| {
+            let total = run.log_evidence.exp();
+            for (text, mass) in evidence_by_text(&run) {
+                *mean.entry(text).or_insert(0.0) += mass / total / sweeps as f64;
+            }
+        })
+        .unwrap();
+        mean
+    };
+    let mean = chain(3);
+    for (text, probability) in &truth {
+        assert!((mean[text] - probability / evidence).abs() < 0.02, "{text:?}: {} and not {}", mean[text], probability / evidence);
+    }
+    assert_eq!(chain(3), mean);
+    assert_ne!(chain(4), mean);
+}
+
+#[test]
+fn a_chain_that_cannot_begin_is_one_sweep_and_one_particle_is_no_chain() {
+    let sampler = Masked::new();
+    let mut system = System::new(&sampler, Randomness::Streams);
+    system.constraint = Words(vec![b"bba"]);
+    let mut sweeps = 0;
+    smc::particle_gibbs(&options(4, 0.5, Resampling::Multinomial, 0), &mut system, 9, |_, run| {
+        sweeps += 1;
+        assert_eq!(run.log_evidence, f64::NEG_INFINITY);
+    })
+    .unwrap();
+    assert_eq!(sweeps, 1);
+    assert!(smc::particle_gibbs(&options(1, 0.5, Resampling::Multinomial, 0), &mut system, 9, |_, _| {}).is_err());
 }

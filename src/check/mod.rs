@@ -2,8 +2,9 @@
 //!
 //! Texts are judged byte by byte through the same automata that steer a model, so that what `check`
 //! accepts is what `generate` can write. [`suite`] reads the folders that JSON Schema implementations are
-//! compared on.
+//! compared on; [`spelling`] writes one value in different ways.
 
+pub mod spelling;
 pub mod suite;
 
 use crate::constraint::{Constraint, Rejection};

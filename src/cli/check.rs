@@ -3,6 +3,7 @@
 use super::CliError;
 use super::files::{Output, json_bytes, read_bytes, read_text};
 use super::grammar::GrammarSource;
+use super::schema::SchemaArgs;
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tamis::check::{refusal, suite};
 use tamis::constraint::json_schema::Options;
-use tamis::constraint::{AnyConstraint, JsonSchema, Regex, Rejection};
+use tamis::constraint::{Constraint, JsonSchema, Regex, Rejection};
 
 /// Check texts against a constraint, and tell where and why they fail.
 #[derive(Debug, Args)]
@@ -19,6 +20,7 @@ use tamis::constraint::{AnyConstraint, JsonSchema, Regex, Rejection};
     after_help = "Examples:
   tamis check --schema person.json data.json more.json
   echo '{\"age\": -1}' | tamis check --schema person.json -
+  echo -n '{\"age\": ' | tamis check --schema person.json --explain -
   tamis check --regex '[0-9]{4}-[0-9]{2}' dates.txt
   tamis check --grammar sqlite_select query.sql
   tamis check --suite JSON-Schema-Test-Suite/tests/draft2020-12 --json
@@ -43,13 +45,17 @@ pub struct CheckArgs {
     #[arg(long, value_name = "DIR", conflicts_with = "files")]
     suite: Option<PathBuf>,
 
-    /// Take `format` as an annotation.
-    #[arg(long)]
-    annotate_formats: bool,
+    #[command(flatten)]
+    reading: SchemaArgs,
 
-    /// Take keywords that the standard does not know as annotations. Suites are always read so.
-    #[arg(long)]
-    unknown_keywords: bool,
+    /// Take the texts as beginnings, and tell what could come next.
+    #[arg(long, conflicts_with = "suite")]
+    explain: bool,
+
+    /// Judge each instance of the suite in five spellings (compact, spaced, indented, properties shuffled,
+    /// characters escaped), each whole, byte by byte and cut at random.
+    #[arg(long, requires = "suite")]
+    all_spellings: bool,
 
     /// Print the verdicts as JSON, one object a line.
     #[arg(long)]
@@ -63,10 +69,13 @@ pub struct CheckArgs {
 /// Runs the command.
 pub fn run(args: &CheckArgs) -> Result<ExitCode, CliError> {
     let mut options = Options::default();
-    options.format_is_annotation = args.annotate_formats;
-    options.unknown_keywords = args.unknown_keywords || args.suite.is_some();
+    args.reading.apply(&mut options)?;
     let passed = match &args.suite {
-        Some(path) => check_suite(path, &options, args.json)?,
+        Some(path) => {
+            // Suites are full of keywords that are none.
+            options.unknown_keywords = true;
+            check_suite(path, options, args)?
+        }
         None => check_files(args, &mut options)?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -75,31 +84,91 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode, CliError> {
 fn check_files(args: &CheckArgs, options: &mut Options) -> Result<bool, CliError> {
     // Files are laid out by people: as much white space and depth as they like.
     options.max_whitespace = u32::MAX;
-    let constraint = match (&args.schema, &args.regex, &args.grammar) {
+    match (&args.schema, &args.regex, &args.grammar) {
         (Some(path), ..) => {
             let schema = JsonSchema::parse_with_options(&read_text(path)?, options);
-            AnyConstraint::new(schema.map_err(|error| CliError::constraint(&path.display().to_string(), &error))?)
+            let schema = schema.map_err(|error| CliError::constraint(&path.display().to_string(), &error))?;
+            for note in schema.notes() {
+                eprintln!("{}: {note}", path.display());
+            }
+            if args.explain { explain_files(args, &schema, |state| schema.outlook(state)) } else { judge_files(args, &schema) }
         }
-        (_, Some(pattern), _) => AnyConstraint::new(Regex::new(pattern).map_err(|error| CliError::constraint("--regex", &error))?),
+        (_, Some(pattern), _) => {
+            let regex = Regex::new(pattern).map_err(|error| CliError::constraint("--regex", &error))?;
+            if args.explain { explain_files(args, &regex, |state| wanted(&regex, state)) } else { judge_files(args, &regex) }
+        }
         (.., Some(path)) => {
             let source = GrammarSource::read(path)?;
-            AnyConstraint::new(source.compile().map_err(|error| CliError::constraint(&source.name, &error))?)
+            let grammar = source.compile().map_err(|error| CliError::constraint(&source.name, &error))?;
+            if args.explain { explain_files(args, &grammar, |state| wanted(&grammar, state)) } else { judge_files(args, &grammar) }
         }
-        _ => return Err(CliError::usage("give --schema, --regex or --grammar")),
-    };
+        _ => Err(CliError::usage("give --schema, --regex or --grammar")),
+    }
+}
+
+/// What may come at `state`, for constraints on text: no text holds the byte 0xFF, whose refusal tells of
+/// all others.
+fn wanted<C: Constraint>(constraint: &C, state: &C::State) -> Vec<String> {
+    constraint.explain(state, b"\xFF").iter().map(|refused| refused.expected().to_owned()).collect()
+}
+
+/// The bytes of a text; for a regular expression without the newline that editors end a file with.
+fn read_text_of(args: &CheckArgs, path: &Path) -> Result<Vec<u8>, CliError> {
+    let mut text = read_bytes(path)?;
+    if args.regex.is_some() && text.ends_with(b"\n") {
+        text.pop();
+    }
+    Ok(text)
+}
+
+/// Tells what could come next at the end of each text; whether all of them can be gone on with.
+fn explain_files<C: Constraint>(args: &CheckArgs, constraint: &C, outlook: impl Fn(&C::State) -> Vec<String>) -> Result<bool, CliError> {
     let mut passed = true;
     for path in &args.files {
-        let text = read_bytes(path)?;
-        let text = if args.regex.is_some() { text.strip_suffix(b"\n").unwrap_or(&text) } else { &text };
-        let refused = refusal(&constraint, text);
+        let text = read_text_of(args, path)?;
+        let start = constraint.start();
+        let Some(state) = constraint.advance(&start, &text) else {
+            passed = false;
+            let refused = constraint.explain(&start, &text);
+            Output::Stdout.write(&if args.json {
+                json_bytes(&verdict_json(path, refused.as_ref()))
+            } else {
+                verdict_line(path, &text, refused.as_ref())
+            })?;
+            continue;
+        };
+        let (next, cost) = (outlook(&state), constraint.closing_cost(&state));
+        if args.json {
+            let valid = constraint.may_end(&state);
+            Output::Stdout
+                .write(&json_bytes(&json!({ "file": path, "complete": valid, "next": next, "fewest_bytes_to_the_end": cost })))?;
+            continue;
+        }
+        let mut out = format!("{}: after {} bytes may come\n", path.display(), text.len());
+        for words in next {
+            let _ = writeln!(out, "  {words}");
+        }
+        if let Some(cost) = cost.filter(|cost| *cost > 0) {
+            let _ = writeln!(out, "  (at least {cost} more bytes to the end)");
+        }
+        Output::Stdout.write(out.as_bytes())?;
+    }
+    Ok(passed)
+}
+
+fn judge_files<C: Constraint>(args: &CheckArgs, constraint: &C) -> Result<bool, CliError> {
+    let mut passed = true;
+    for path in &args.files {
+        let text = read_text_of(args, path)?;
+        let refused = refusal(constraint, &text);
         // Files end in a newline; a grammar may not.
         let without_newline = args.grammar.as_ref().and(text.strip_suffix(b"\n"));
         let refused = match (refused, without_newline) {
-            (Some(_), Some(text)) => refusal(&constraint, text),
+            (Some(_), Some(text)) => refusal(constraint, text),
             (refused, _) => refused,
         };
         passed &= refused.is_none();
-        let line = if args.json { json_bytes(&verdict_json(path, refused.as_ref())) } else { verdict_line(path, text, refused.as_ref()) };
+        let line = if args.json { json_bytes(&verdict_json(path, refused.as_ref())) } else { verdict_line(path, &text, refused.as_ref()) };
         Output::Stdout.write(&line)?;
     }
     Ok(passed)
@@ -125,10 +194,13 @@ fn verdict_json(path: &Path, refused: Option<&Rejection>) -> Value {
     })
 }
 
-fn check_suite(path: &Path, options: &Options, as_json: bool) -> Result<bool, CliError> {
-    let report = suite::run(path, options, |_, _| {}).map_err(|error| CliError::usage(error.to_string()))?;
+fn check_suite(path: &Path, options: Options, args: &CheckArgs) -> Result<bool, CliError> {
+    let mut suite_options = suite::SuiteOptions::default();
+    suite_options.schema = options;
+    suite_options.all_spellings = args.all_spellings;
+    let report = suite::run(path, &suite_options, |_, _| {}).map_err(|error| CliError::usage(error.to_string()))?;
     let passed = report.wrong.is_empty();
-    if as_json {
+    if args.json {
         let value = serde_json::to_value(&report).map_err(|error| CliError::failure(error.to_string()))?;
         Output::Stdout.write(&json_bytes(&value))?;
         return Ok(passed);

@@ -36,7 +36,7 @@ fn read_stdin() -> Result<String, CliError> {
 }
 
 /// A JSON value as a command prints it: on one line, so that the output of several runs is JSON Lines.
-pub fn json_bytes(value: &serde_json::Value) -> Vec<u8> {
+pub fn json_bytes(value: &impl std::fmt::Display) -> Vec<u8> {
     format!("{value}\n").into_bytes()
 }
 
@@ -49,18 +49,22 @@ pub enum Output {
 }
 
 impl Output {
-    /// Standard output, or the file if one is named; a folder that is not there is told now and not after
-    /// a long run.
-    pub fn new(file: Option<PathBuf>) -> Result<Self, CliError> {
+    /// Standard output, or the file that `option` names. A file that cannot be written is told now and not
+    /// after a long run.
+    pub fn new(option: &str, file: Option<PathBuf>) -> Result<Self, CliError> {
         let Some(path) = file else { return Ok(Self::Stdout) };
+        let named = format!("{option} {}", path.display());
         if path.is_dir() {
-            return Err(CliError::usage(format!("--output {} is a folder", path.display())).hint("name a file in it"));
+            return Err(CliError::usage(format!("{named} is a folder")).hint("name a file in it"));
         }
         let folder = folder_of(&path);
         if !folder.is_dir() {
-            return Err(CliError::usage(format!("--output {}: there is no folder {}", path.display(), folder.display())));
+            return Err(CliError::usage(format!("{named}: there is no folder {}", folder.display())));
         }
-        Ok(Self::File(path))
+        match probe(&path) {
+            Ok(()) => Ok(Self::File(path)),
+            Err(error) => Err(CliError::usage(format!("{named} cannot be written: {error}"))),
+        }
     }
 
     /// Whether it is standard output.
@@ -89,20 +93,46 @@ fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
-/// Writes a file beside the one meant and renames it: readers see the old one or the new one.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // A link is followed, so that it is its target that changes and not the link.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let before = fs::metadata(&path).ok();
-    if before.as_ref().is_some_and(|metadata| !metadata.is_file()) {
-        // A device or a pipe (`-o /dev/null`) cannot be replaced, only written to.
-        return OpenOptions::new().write(true).open(&path)?.write_all(bytes);
+/// Whether a file can be written, found out by beginning to: nothing is left behind.
+fn probe(path: &Path) -> io::Result<()> {
+    let (path, before) = target(path);
+    if is_device(before.as_ref()) {
+        return Ok(());
     }
+    let part = part_of(&path)?;
+    File::create_new(&part)?;
+    fs::remove_file(&part)
+}
+
+/// The file that a path leads to, and what is known of it where it is there. A link is followed, so that
+/// it is its target that changes and not the link.
+fn target(path: &Path) -> (PathBuf, Option<fs::Metadata>) {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let metadata = fs::metadata(&path).ok();
+    (path, metadata)
+}
+
+/// Whether it is a device or a pipe (`-o /dev/null`), which cannot be replaced, only written to.
+fn is_device(metadata: Option<&fs::Metadata>) -> bool {
+    metadata.is_some_and(|metadata| !metadata.is_file())
+}
+
+/// The file beside `path` that is written first.
+fn part_of(path: &Path) -> io::Result<PathBuf> {
     let name = path.file_name().ok_or_else(|| io::Error::other("it has no file name"))?;
     let mut part = std::ffi::OsString::from(".");
     part.push(name);
     part.push(format!(".{}.part", std::process::id()));
-    let part = folder_of(&path).join(part);
+    Ok(folder_of(path).join(part))
+}
+
+/// Writes a file beside the one meant and renames it: readers see the old one or the new one.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (path, before) = target(path);
+    if is_device(before.as_ref()) {
+        return OpenOptions::new().write(true).open(&path)?.write_all(bytes);
+    }
+    let part = part_of(&path)?;
     let written = File::create_new(&part)
         .and_then(|mut file| {
             if let Some(before) = &before {

@@ -14,10 +14,15 @@ mod generate;
 mod grammar;
 #[cfg(feature = "candle")]
 mod model;
+#[cfg_attr(not(feature = "candle"), allow(dead_code))]
+mod model_args;
+#[cfg(feature = "candle")]
 mod models;
 #[cfg(feature = "candle")]
 mod progress;
+mod report;
 #[cfg(feature = "candle")]
+mod schema;
 mod screen;
 
 pub use error::CliError;
@@ -48,6 +53,8 @@ Exit codes:
 enum Command {
     Generate(Box<generate::GenerateArgs>),
     Check(check::CheckArgs),
+    Report(report::ReportArgs),
+    #[cfg(feature = "candle")]
     Models(models::ModelsArgs),
 }
 
@@ -56,6 +63,8 @@ pub fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Generate(args) => generate::run(*args),
         Command::Check(args) => check::run(&args),
+        Command::Report(args) => report::run(&args),
+        #[cfg(feature = "candle")]
         Command::Models(args) => models::run(&args),
     };
     done.unwrap_or_else(|error| {

@@ -1,6 +1,7 @@
 //! The model that a command runs: named, had, loaded.
 
 use super::CliError;
+use super::model_args::ModelArgs;
 use super::progress::Progress;
 use std::time::Instant;
 use tamis::lm::LanguageModel;
@@ -19,12 +20,16 @@ pub struct Model {
 }
 
 impl Model {
-    /// Has the model called `name`, fetching it where it must, and reads it.
-    pub fn load(name: &str, threads: Option<usize>, progress: &Progress) -> Result<Self, CliError> {
+    /// Has the model that the arguments name, fetching it where it must, and reads it.
+    pub fn load(args: &ModelArgs, progress: &Progress) -> Result<Self, CliError> {
+        let name = &args.model;
         let source = ModelSource::parse(name)?;
         let path = if source.is_here() {
             source.fetch(&mut |_| {})?
         } else {
+            if let Some(terms) = source.terms() {
+                anstream::eprintln!("{terms}");
+            }
             let mut bar = None;
             source.fetch(&mut |fetched| {
                 bar.get_or_insert_with(|| progress.download(&format!("fetching {name}"), fetched.total)).at(fetched.done);
@@ -32,16 +37,13 @@ impl Model {
         };
         let started = Instant::now();
         let mut options = CandleOptions::default();
-        options.threads = threads.unwrap_or(0);
+        options.threads = args.threads.unwrap_or(0);
+        options.tokenizer.clone_from(&args.tokenizer);
         let working = progress.working(&format!("reading {name}"));
         let lm = CandleLm::load_with(&path, &options)?;
         drop(working);
-        let info = ModelInfo {
-            name: name.to_owned(),
-            path: Some(path),
-            vocabulary_size: lm.vocabulary().len(),
-            context_length: lm.context_length(),
-        };
+        let info =
+            ModelInfo { name: name.clone(), path: Some(path), vocabulary_size: lm.vocabulary().len(), context_length: lm.context_length() };
         Ok(Self { lm, info, load_seconds: started.elapsed().as_secs_f64() })
     }
 

@@ -29,7 +29,7 @@ pub fn run(args: &ModelsArgs) -> Result<ExitCode, CliError> {
             .iter()
             .map(|(alias, here, path)| {
                 json!({
-                    "alias": alias.name, "description": alias.description, "licence": alias.licence,
+                    "alias": alias.name, "default": alias.name == ALIASES[0].name, "description": alias.description, "licence": alias.licence, "terms": alias.terms,
                     "bytes": alias.size, "here": here, "path": path,
                 })
             })
@@ -38,13 +38,22 @@ pub fn run(args: &ModelsArgs) -> Result<ExitCode, CliError> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut lines = String::new();
-    for (alias, here, _) in models {
-        let state = if here { "here" } else { "fetched at first use" };
+    for (alias, here, _) in &models {
+        let state = if *here { "here" } else { "fetched at first use" };
         let size = alias.size / 1_000_000;
         lines += &format!("{:<14}{size:>5} MB  {:<12}{state:<22}{}\n", alias.name, alias.licence, alias.description);
     }
-    lines += &format!("\nKept in {}. Any GGUF file of the llama family runs too: --model PATH.gguf,\n", folder.display());
-    lines += "or from the hub: --model owner/name:Q4_K_M.\n";
+    for (alias, ..) in models {
+        if let Some(terms) = alias.terms {
+            lines += &format!("\n{terms}.\n");
+        }
+    }
+    lines += &format!(
+        "\nKept in {}. Other models of the families Llama, SmolLM2, Mistral, Qwen 2 and 3 and Gemma 3 run too:\n",
+        folder.display()
+    );
+    lines += "a GGUF file (--model PATH.gguf), a folder with config.json, tokenizer.json and *.safetensors (--model FOLDER),\n";
+    lines += "and either from the hub (--model owner/name:Q4_K_M, --model owner/name).\n";
     Output::Stdout.write(lines.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,39 +1,57 @@
-//! What is shown on standard error while a command works: on a terminal, and nowhere else.
+//! What is shown on standard error while a command works: a live view on a terminal, a line now and then
+//! where it is none, and nothing where nothing is wanted.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
-use tamis::smc::StepRecord;
+use tamis::decode::Glimpse;
+use tamis::report::{excerpt_end, probability_in_words, weight_blocks};
 
-/// Makes the bars of one command.
+/// How much is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    Nothing,
+    Lines,
+    Live,
+}
+
+/// Makes the views of one command.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
-    shown: bool,
+    shown: Shown,
 }
 
 impl Progress {
-    /// Bars where `wanted`; never where standard error is no terminal.
+    /// Views where `wanted`.
     pub fn new(wanted: bool) -> Self {
-        // The bars hide themselves from pipes and files.
-        Self { shown: wanted }
+        let shown = match (wanted, stderr().is_terminal()) {
+            (false, _) => Shown::Nothing,
+            (true, false) => Shown::Lines,
+            (true, true) => Shown::Live,
+        };
+        Self { shown }
     }
 
     /// A bar for a download of `total` bytes, where that is known.
     pub fn download(self, what: &str, total: Option<u64>) -> Bar {
         let Some(total) = total else { return self.working(what) };
-        let bar = if self.shown { ProgressBar::new(total) } else { ProgressBar::hidden() };
+        let bar = if self.shown == Shown::Live { ProgressBar::new(total) } else { ProgressBar::hidden() };
+        if self.shown == Shown::Lines {
+            eprintln!("tamis: {what} ({} MB)", total / 1_000_000);
+        }
         Bar::new(bar, "{msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left", what)
     }
 
     /// A sign that something without a measure goes on.
     pub fn working(self, what: &str) -> Bar {
-        let bar = if self.shown { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+        let bar = if self.shown == Shown::Live { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         bar.enable_steady_tick(Duration::from_millis(120));
         Bar::new(bar, "{spinner} {msg}", what)
     }
 
-    /// The steps of a run with so many particles.
-    pub fn steps(self, particles: usize) -> Steps {
-        Steps { bar: self.working("reading the prompt"), particles, first: None }
+    /// The view of a run with so many particles.
+    pub fn run(self, particles: usize) -> Run {
+        Run { bar: self.working("reading the prompt"), shown: self.shown, particles, first: None, next: Instant::now() + QUIET }
     }
 }
 
@@ -60,26 +78,68 @@ impl Drop for Bar {
     }
 }
 
-/// The line that follows the steps of a run.
-pub struct Steps {
+/// No line of a log before this, so that short runs say nothing, nor sooner after another.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// The live view is made anew no sooner.
+const FRAME: Duration = Duration::from_millis(100);
+
+/// The view of a run: how far it is, the particles' weights, the heaviest one's text.
+pub struct Run {
     bar: Bar,
+    shown: Shown,
     particles: usize,
     /// When the first step was done, and how many tokens were drawn by then: the prompt is no part of the speed.
     first: Option<(Instant, usize)>,
+    /// When something is shown next.
+    next: Instant,
 }
 
-impl Steps {
+impl Run {
     /// The step is done; so many tokens were drawn until now.
-    pub fn step(&mut self, step: &StepRecord, tokens: usize) {
-        let (since, before) = *self.first.get_or_insert_with(|| (Instant::now(), tokens));
-        let seconds = since.elapsed().as_secs_f64();
+    pub fn step(&mut self, step: &Glimpse<'_>, tokens: usize) {
+        let now = Instant::now();
+        let (since, before) = match self.first {
+            Some(first) => first,
+            None => {
+                if self.shown == Shown::Live {
+                    self.next = now;
+                }
+                *self.first.insert((now, tokens))
+            }
+        };
+        if self.shown == Shown::Nothing || now < self.next {
+            return;
+        }
+        let seconds = (now - since).as_secs_f64();
         let speed = if seconds > 0.0 { format!(", {:.0} tokens/s", (tokens - before) as f64 / seconds) } else { String::new() };
         let particles = self.particles;
-        self.bar.0.set_message(format!(
-            "token {}: {} of {particles} particles writing, effective sample size {:.1}{speed}",
-            step.step + 1,
-            step.unfinished,
-            step.ess,
-        ));
+        let writing = format!("step {}: {} of {particles} particles writing{speed}", step.step, step.unfinished);
+        let numbers = format!("effective sample size {:.1}, evidence so far {}", step.ess, probability_in_words(step.log_evidence));
+        match self.shown {
+            Shown::Lines => {
+                eprintln!("tamis: {writing}, {numbers}");
+                self.next = now + QUIET;
+            }
+            _ => {
+                let width = terminal_size::terminal_size_of(stderr()).map_or(80, |(width, _)| usize::from(width.0)).max(20);
+                let text = step.heaviest().map(|heaviest| step.text(heaviest)).unwrap_or_default();
+                let lines = [writing, format!("{}  {numbers}", weight_blocks(&step.log_weights)), excerpt_end(&text, width - 3)];
+                self.bar.0.set_message(painted(&lines, width - 3));
+                self.next = now + FRAME;
+            }
+        }
     }
+}
+
+/// The lines of the live view, none longer than `width`; numbers dim, where colours are wanted.
+fn painted(lines: &[String; 3], width: usize) -> String {
+    let dim = if anstream::AutoStream::choice(&stderr()) == anstream::ColorChoice::Never {
+        anstyle::Style::new()
+    } else {
+        anstyle::Style::new().dimmed()
+    };
+    let cut = |line: &String| line.chars().take(width).collect::<String>();
+    let [writing, numbers, text] = lines.each_ref().map(cut);
+    format!("{writing}\n  {dim}{numbers}{dim:#}\n  {text}")
 }

@@ -14,10 +14,12 @@
 //! - Equal states give equal answers for ever: labels and masks are shared by state.
 //! - [`Constraint::mask`] equals asking `allows` about every token.
 //!
-//! Where to read next: `regex.rs` is the smallest constraint, `json_schema/` the largest, `grammar/` the most general;
+//! Where to read next: `regex.rs` (over `automaton.rs`) is the smallest constraint, `json_schema/` the largest,
+//! `grammar/` the most general;
 //! `any.rs` mixes them at run time, `product.rs` joins them.
 
 mod any;
+mod automaton;
 mod error;
 pub mod grammar;
 pub mod json_schema;

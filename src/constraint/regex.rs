@@ -1,18 +1,18 @@
 //! Regular expressions: the whole text must match, from its first byte to its last.
 //!
-//! The pattern is compiled to a dense DFA over bytes by `regex-automata`, once, and minimised. From it
-//! two things are worked out that the search engine has no use for: for each state, the fewest bytes
-//! that still lead to a match (`None`: a dead state, so that prefixes are judged exactly), and which
-//! bytes lead to a live state. A particle's state is a number, and asking about a byte is two look-ups.
+//! The pattern is compiled to a dense DFA over bytes by `regex-automata`, once, and reduced to its states
+//! that lead to a match (`automaton.rs`), so that prefixes are judged exactly. A particle's state is a
+//! number, and asking about a byte is one look-up.
 //! Patterns match Unicode text, and a text that matches is valid UTF-8.
 
+use super::automaton::{LiveAutomaton, Problem, Remaining, common_classes};
 use super::{Constraint, ConstraintError, Rejection};
-use regex_automata::dfa::{Automaton, StartError, StartKind, dense};
+use regex_automata::dfa::{Automaton, StartKind, dense};
 use regex_automata::nfa::thompson;
 use regex_automata::util::primitives::StateID;
 use regex_automata::util::start;
 use regex_automata::{Anchored, MatchKind};
-use std::collections::HashMap;
+use regex_syntax::hir::Hir;
 use std::fmt;
 use std::sync::Arc;
 
@@ -38,30 +38,20 @@ pub struct Regex {
     automaton: Arc<LiveAutomaton>,
 }
 
-/// A DFA of which every state leads to a match.
-struct LiveAutomaton {
-    /// `transitions[state * 256 + byte]`, or `DEAD`.
-    transitions: Vec<u32>,
-    /// The fewest bytes from a state to a match: 0 where the text may end.
-    distance: Vec<u32>,
-}
-
-/// Why a DFA has no [`LiveAutomaton`].
-enum Problem {
-    Start(StartError),
-    TooLarge,
-    NoText,
-}
-
-/// Above this number of states merging equal ones takes longer than it is worth.
-const MINIMIZED_STATES: usize = 1 << 13;
-
-const DEAD: u32 = u32::MAX;
 const START: RegexState = RegexState(0);
+/// What a state of the automaton takes: its transitions.
+const BYTES_PER_STATE: usize = 256 * size_of::<u32>();
 
 /// Where in a [`Regex`] a text stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RegexState(u32);
+
+impl RegexState {
+    /// The state's number, below [`Regex::states`].
+    pub(super) fn number(self) -> usize {
+        self.0 as usize
+    }
+}
 
 impl Regex {
     /// The most memory that the automaton of a pattern may take, in bytes.
@@ -84,10 +74,22 @@ impl Regex {
 
     fn compile(pattern: &str, kind: MatchKind, size_limit: usize) -> Result<Self, ConstraintError> {
         let hir = regex_syntax::Parser::new().parse(pattern).map_err(|error| syntax_error(pattern, &error))?;
+        Self::compile_hir(pattern, &hir, kind, size_limit)
+    }
+
+    /// Compiles the parsed form of `pattern`.
+    pub(super) fn from_hir(pattern: &str, hir: &Hir) -> Result<Self, ConstraintError> {
+        Self::compile_hir(pattern, hir, MatchKind::All, Self::SIZE_LIMIT)
+    }
+
+    fn compile_hir(pattern: &str, hir: &Hir, kind: MatchKind, size_limit: usize) -> Result<Self, ConstraintError> {
         let nfa = thompson::Compiler::new()
             .configure(thompson::Config::new().shrink(false).nfa_size_limit(Some(size_limit)))
-            .build_from_hir(&hir)
-            .map_err(|error| too_large(pattern, size_limit, &error))?;
+            .build_from_hir(hir)
+            .map_err(|error| too_large(pattern, &error))?;
+        let unsupported = |error: &dyn fmt::Display| {
+            ConstraintError::unsupported(format!("the pattern `{pattern}` cannot be an automaton over bytes: {error}"))
+        };
         let dfa = dense::Builder::new()
             .configure(
                 dense::Config::new()
@@ -98,17 +100,37 @@ impl Regex {
             )
             .build_from_nfa(&nfa)
             .map_err(|error| match error.is_size_limit_exceeded() {
-                true => too_large(pattern, size_limit, &error),
-                false => ConstraintError::unsupported(format!("the pattern `{pattern}` cannot be an automaton over bytes: {error}")),
+                true => too_large(pattern, &error),
+                false => unsupported(&error),
             })?;
-        let automaton = LiveAutomaton::new(&dfa, size_limit).map_err(|problem| match problem {
-            Problem::Start(error) => {
-                ConstraintError::unsupported(format!("the pattern `{pattern}` cannot be an automaton over bytes: {error}"))
-            }
-            Problem::TooLarge => too_large(pattern, size_limit, &"too many states"),
-            Problem::NoText => ConstraintError::unsatisfiable(format!("no text matches the pattern `{pattern}`")),
-        })?;
-        Ok(Self { pattern: pattern.into(), automaton: Arc::new(automaton) })
+        let first = dfa.start_state(&start::Config::new().anchored(Anchored::Yes)).map_err(|error| unsupported(&error))?;
+        let classes = common_classes(|byte| dfa.byte_classes().get(byte));
+        // Match states of `regex-automata` are one transition late: "may end" is asked of the transition at
+        // the end of the input.
+        let step = |state: &StateID, byte| Some(dfa.next_state(*state, byte));
+        let accepts = |state: &StateID| dfa.is_match_state(dfa.next_eoi_state(*state));
+        let state_limit = size_limit / BYTES_PER_STATE;
+        Self::from_automaton(pattern, LiveAutomaton::explore(first, &classes, state_limit, step, accepts))
+    }
+
+    /// The regex of an automaton that was made otherwise; `pattern` is what messages call it.
+    pub(super) fn from_automaton(pattern: &str, automaton: Result<LiveAutomaton, Problem>) -> Result<Self, ConstraintError> {
+        match automaton {
+            Ok(automaton) => Ok(Self { pattern: pattern.into(), automaton: Arc::new(automaton) }),
+            Err(Problem::TooLarge) => Err(too_large(pattern, &"too many states")),
+            Err(Problem::NoText) => Err(ConstraintError::unsatisfiable(format!("no text matches the pattern `{pattern}`"))),
+        }
+    }
+
+    /// The texts that match both, if their automaton has no more than `limit` states.
+    pub(super) fn intersection(&self, other: &Self, limit: usize) -> Result<Self, Problem> {
+        let automaton = self.automaton.intersection(&other.automaton, limit)?;
+        Ok(Self { pattern: format!("{} and {}", self.pattern, other.pattern).into(), automaton: Arc::new(automaton) })
+    }
+
+    /// For each state, how many code points may still come.
+    pub(super) fn remaining(&self) -> Vec<Remaining> {
+        self.automaton.remaining()
     }
 
     /// The pattern.
@@ -118,12 +140,11 @@ impl Regex {
 
     /// The number of states of the automaton.
     pub fn states(&self) -> usize {
-        self.automaton.distance.len()
+        self.automaton.states()
     }
 
     pub(super) fn next(&self, state: RegexState, byte: u8) -> Option<RegexState> {
-        let next = self.automaton.transitions[state.0 as usize * 256 + usize::from(byte)];
-        (next != DEAD).then_some(RegexState(next))
+        self.automaton.next(state.0, byte).map(RegexState)
     }
 
     /// Whether no byte may come at `state`.
@@ -143,109 +164,6 @@ impl Regex {
     }
 }
 
-impl LiveAutomaton {
-    /// The part of `dfa` that is reachable and leads to a match, its start at 0. Match states of `regex-automata` are one transition late, so that "may end" is asked of the
-    /// transition at the end of the input.
-    fn new(dfa: &dense::DFA<Vec<u32>>, size_limit: usize) -> Result<Self, Problem> {
-        let first = dfa.start_state(&start::Config::new().anchored(Anchored::Yes)).map_err(Problem::Start)?;
-        let mut numbers: HashMap<StateID, usize> = HashMap::from([(first, 0)]);
-        let mut states = vec![first];
-        let mut transitions: Vec<usize> = Vec::new();
-        let mut at = 0;
-        while at < states.len() {
-            if states.len() * 256 * size_of::<u32>() > size_limit {
-                return Err(Problem::TooLarge);
-            }
-            for byte in 0..=255 {
-                let next = dfa.next_state(states[at], byte);
-                let number = *numbers.entry(next).or_insert_with(|| {
-                    states.push(next);
-                    states.len() - 1
-                });
-                transitions.push(number);
-            }
-            at += 1;
-        }
-        let mut distance: Vec<u32> =
-            states.iter().map(|state| if dfa.is_match_state(dfa.next_eoi_state(*state)) { 0 } else { DEAD }).collect();
-        // Backwards from the matches, breadth first.
-        let mut before: Vec<Vec<u32>> = vec![Vec::new(); states.len()];
-        for (position, next) in transitions.iter().enumerate() {
-            let state = (position / 256) as u32;
-            if before[*next].last() != Some(&state) {
-                before[*next].push(state);
-            }
-        }
-        let mut open: std::collections::VecDeque<usize> = (0..states.len()).filter(|state| distance[*state] == 0).collect();
-        while let Some(state) = open.pop_front() {
-            for previous in &before[state] {
-                if distance[*previous as usize] == DEAD {
-                    distance[*previous as usize] = distance[state] + 1;
-                    open.push_back(*previous as usize);
-                }
-            }
-        }
-        if distance[0] == DEAD {
-            return Err(Problem::NoText);
-        }
-        let mut kept = 0;
-        let new_number: Vec<u32> = distance
-            .iter()
-            .map(|distance| {
-                if *distance == DEAD {
-                    return DEAD;
-                }
-                kept += 1;
-                kept - 1
-            })
-            .collect();
-        let transitions = (0..states.len())
-            .filter(|state| distance[*state] != DEAD)
-            .flat_map(|state| transitions[state * 256..(state + 1) * 256].iter().map(|next| new_number[*next]))
-            .collect();
-        distance.retain(|distance| *distance != DEAD);
-        let live = Self { transitions, distance };
-        Ok(if live.distance.len() <= MINIMIZED_STATES { live.minimized() } else { live })
-    }
-
-    /// The same with states of equal futures merged, by Moore's refinement of a partition. It starts from
-    /// the distances, which equal futures share, so that few rounds are needed. (The minimisation of
-    /// `regex-automata` would tell apart states that differ only in its late match.)
-    fn minimized(self) -> Self {
-        let mut class: Vec<u32> = self.distance.clone();
-        let mut classes = 0;
-        loop {
-            let mut found: HashMap<Vec<u32>, u32> = HashMap::new();
-            let refined: Vec<u32> = (0..class.len())
-                .map(|state| {
-                    let successors = self.transitions[state * 256..(state + 1) * 256].iter();
-                    let key = std::iter::once(class[state]).chain(successors.map(|next| match *next {
-                        DEAD => DEAD,
-                        next => class[next as usize],
-                    }));
-                    let number = found.len() as u32;
-                    *found.entry(key.collect()).or_insert(number)
-                })
-                .collect();
-            class = refined;
-            if found.len() == classes {
-                break;
-            }
-            classes = found.len();
-        }
-        // Classes are numbered by their first state: the start stays 0.
-        let mut merged = Self { transitions: Vec::with_capacity(classes * 256), distance: Vec::with_capacity(classes) };
-        for state in 0..class.len() {
-            if class[state] as usize == merged.distance.len() {
-                merged.distance.push(self.distance[state]);
-                let successors = self.transitions[state * 256..(state + 1) * 256].iter();
-                merged.transitions.extend(successors.map(|next| if *next == DEAD { DEAD } else { class[*next as usize] }));
-            }
-        }
-        merged
-    }
-}
-
 impl Constraint for Regex {
     type State = RegexState;
 
@@ -258,7 +176,7 @@ impl Constraint for Regex {
     }
 
     fn may_end(&self, state: &RegexState) -> bool {
-        self.automaton.distance[state.0 as usize] == 0
+        self.automaton.distance(state.0) == 0
     }
 
     /// All of them: up to the first state with a choice or a possible end.
@@ -274,7 +192,7 @@ impl Constraint for Regex {
 
     /// Exact.
     fn closing_cost(&self, state: &RegexState) -> Option<usize> {
-        Some(self.automaton.distance[state.0 as usize] as usize)
+        Some(self.automaton.distance(state.0) as usize)
     }
 
     fn explain(&self, state: &RegexState, bytes: &[u8]) -> Option<Rejection> {
@@ -308,8 +226,8 @@ fn syntax_error(pattern: &str, error: &regex_syntax::Error) -> ConstraintError {
     ConstraintError::syntax(format!("the pattern `{pattern}` does not parse: {what}")).at_line(start.line, start.column)
 }
 
-fn too_large(pattern: &str, size_limit: usize, error: &dyn fmt::Display) -> ConstraintError {
-    let limit = size_limit >> 20;
+fn too_large(pattern: &str, error: &dyn fmt::Display) -> ConstraintError {
+    let limit = Regex::SIZE_LIMIT >> 20;
     ConstraintError::too_large(format!("the automaton of the pattern `{pattern}` passes {limit} MiB ({error}); use smaller repetitions"))
 }
 

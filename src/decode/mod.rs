@@ -8,23 +8,28 @@
 //!
 //! The target is the model given the constraint *and* at most `max_tokens` tokens of text: after the
 //! last of them only the end is proposed, with its probability as the weight. `step.rs` is the step,
-//! `record.rs` what is kept of each token, `posterior.rs` the result.
+//! `record.rs` what is kept of each token (and `alternatives.rs` of what else could have come),
+//! `posterior.rs` the result, `watch.rs` what can be seen meanwhile.
 
+mod alternatives;
 mod error;
 mod posterior;
 mod record;
 mod step;
+mod watch;
 
+pub use alternatives::Alternative;
 pub use error::DecodeError;
 pub use posterior::{Answer, Posterior};
 pub use record::{Death, ParticleRecord, TokenRecord};
+pub use watch::Glimpse;
 
 use crate::constraint::Constraint;
 use crate::lm::{LanguageModel, LmError};
 use crate::log_math::normalized;
 use crate::next_token::Truncation;
 use crate::sampler::{Awrs, TokenSampler};
-use crate::smc::{self, SmcOptions, StepRecord};
+use crate::smc::{self, SmcOptions};
 use crate::vocab::TokenId;
 
 /// A run to be: a constraint, and how to draw texts of it from a model.
@@ -47,6 +52,7 @@ pub struct ConstrainedDecoding<C: Constraint> {
     truncation: Truncation,
     smc: SmcOptions,
     max_tokens: usize,
+    keep_history: bool,
 }
 
 impl<C: Constraint> ConstrainedDecoding<C> {
@@ -59,6 +65,7 @@ impl<C: Constraint> ConstrainedDecoding<C> {
             truncation: Truncation::default(),
             smc: SmcOptions::default(),
             max_tokens: 256,
+            keep_history: false,
         }
     }
 
@@ -91,6 +98,14 @@ impl<C: Constraint> ConstrainedDecoding<C> {
         self
     }
 
+    /// Whether to keep every token that is drawn, with its alternatives, and not only those of the particles
+    /// that are there at the end. Memory then grows with particles times steps.
+    #[must_use]
+    pub fn keep_history(mut self, keep: bool) -> Self {
+        self.keep_history = keep;
+        self
+    }
+
     /// How each token is drawn.
     #[must_use]
     pub fn sampler(mut self, sampler: impl TokenSampler + 'static) -> Self {
@@ -115,7 +130,7 @@ impl<C: Constraint> ConstrainedDecoding<C> {
         self.run_watched(model, prompt, |_| {})
     }
 
-    /// The same, calling `watch` after each step.
+    /// The same, calling `watch` after each step with what can be seen of it.
     ///
     /// # Errors
     /// As [`ConstrainedDecoding::run`].
@@ -123,15 +138,16 @@ impl<C: Constraint> ConstrainedDecoding<C> {
         &self,
         model: &mut L,
         prompt: &[TokenId],
-        watch: impl FnMut(&StepRecord),
+        mut watch: impl FnMut(&Glimpse<'_>),
     ) -> Result<Posterior, DecodeError> {
         self.validate(model, prompt)?;
-        let mut system = step::Decoder::new(self, model, prompt);
-        let run = smc::run(&self.smc, &mut system, watch)?;
-        let deaths = system.into_deaths();
+        let seen = watch::Seen::default();
+        let mut system = step::Decoder::new(self, model, prompt, seen.clone());
+        let run = smc::run(&self.smc, &mut system, |step| watch(&Glimpse::new(step, &seen)))?;
+        let told = system.finish();
         let weights = normalized(&run.log_weights).unwrap_or_else(|| vec![0.0; run.log_weights.len()]);
         let particles = run.particles.iter().zip(weights).map(|(particle, weight)| particle.record(weight)).collect();
-        Ok(Posterior::new(particles, run.log_evidence, run.steps, deaths))
+        Ok(Posterior::new(particles, run.log_evidence, run.steps, told))
     }
 
     fn validate<L: LanguageModel>(&self, model: &L, prompt: &[TokenId]) -> Result<(), DecodeError> {

@@ -1,6 +1,6 @@
 //! The result of a run: weighted answers, the evidence, and how the particles came to be.
 
-use super::record::{Death, ParticleRecord};
+use super::record::{Death, ParticleRecord, TokenRecord};
 use crate::smc::StepRecord;
 use std::collections::HashMap;
 
@@ -19,6 +19,10 @@ pub struct Posterior {
     pub steps: Vec<StepRecord>,
     /// Where particles died, those first that died last; at most [`Posterior::MAX_DEATHS`].
     pub deaths: Vec<Death>,
+    /// Every token that was drawn, by step and particle, those of particles that died or were not copied
+    /// at a resampling included; `None` unless
+    /// [`keep_history`](super::ConstrainedDecoding::keep_history) asked for it.
+    pub history: Option<Vec<TokenRecord>>,
 }
 
 /// A distinct text among the particles.
@@ -44,8 +48,13 @@ impl Posterior {
     /// The most deaths kept for the report.
     pub const MAX_DEATHS: usize = 8;
 
-    pub(super) fn new(particles: Vec<ParticleRecord>, log_evidence: f64, steps: Vec<StepRecord>, deaths: Vec<Death>) -> Self {
-        Self { answers: answers(&particles), particles, log_evidence, steps, deaths }
+    pub(super) fn new(
+        particles: Vec<ParticleRecord>,
+        log_evidence: f64,
+        steps: Vec<StepRecord>,
+        (deaths, history): (Vec<Death>, Option<Vec<TokenRecord>>),
+    ) -> Self {
+        Self { answers: answers(&particles), particles, log_evidence, steps, deaths, history }
     }
 
     /// The answer of largest posterior probability; `None` where all particles died.

@@ -4,6 +4,7 @@
 //! model's own. *Constrained* is that of drawing each token among the allowed ones, as masking does.
 //! *Posterior* is that of the answer under the model given that the constraint holds.
 
+use super::alternatives::Alternative;
 use crate::sampler::DrawRecord;
 use crate::vocab::TokenId;
 use std::sync::Arc;
@@ -12,6 +13,10 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct TokenRecord {
+    /// The step at which it was drawn, counted from 0.
+    pub step: usize,
+    /// The particle that drew it, by its place at that step. With the step it names this draw in the run.
+    pub particle: usize,
     /// The token.
     pub token: TokenId,
     /// Its bytes; empty for a token that ends the text.
@@ -26,6 +31,9 @@ pub struct TokenRecord {
     pub sampler_log_prob: f64,
     /// What the draw learnt about the constraint mass.
     pub draw: DrawRecord,
+    /// What else could have come, most probable first; at most [`Alternative::MAX`], and none where no
+    /// history was kept.
+    pub alternatives: Vec<Alternative>,
 }
 
 impl TokenRecord {
@@ -58,6 +66,23 @@ impl Path {
     /// The number of bytes written.
     pub(super) fn end(&self) -> usize {
         self.0.as_ref().map_or(0, |link| link.record.offset + link.record.bytes.len())
+    }
+
+    /// The record of the last token.
+    pub(super) fn last(&self) -> Option<&TokenRecord> {
+        self.0.as_ref().map(|link| &link.record)
+    }
+
+    /// The text written.
+    pub(super) fn text(&self) -> Vec<u8> {
+        let mut text = vec![0; self.end()];
+        let mut at = self;
+        while let Some(link) = &at.0 {
+            let record = &link.record;
+            text[record.offset..record.offset + record.bytes.len()].copy_from_slice(&record.bytes);
+            at = &link.before;
+        }
+        text
     }
 
     /// The records, oldest first.

@@ -1,6 +1,8 @@
 //! One step of all particles: extend, draw, take.
 
+use super::alternatives::Asked;
 use super::record::{Death, ParticleRecord, Path, TokenRecord};
+use super::watch::Seen;
 use super::{ConstrainedDecoding, DecodeError, Posterior};
 use crate::constraint::Constraint;
 use crate::lm::LanguageModel;
@@ -71,16 +73,24 @@ pub(super) struct Decoder<'a, C: Constraint, L: LanguageModel> {
     prompt: &'a [TokenId],
     labels: LabelCache<C>,
     deaths: VecDeque<Death>,
+    /// The steps done.
+    steps: usize,
+    /// A path to every token drawn, where a history is to be kept.
+    history: Vec<Path>,
+    seen: Seen,
 }
 
 impl<'a, C: Constraint, L: LanguageModel> Decoder<'a, C, L> {
-    pub(super) fn new(run: &'a ConstrainedDecoding<C>, model: &'a mut L, prompt: &'a [TokenId]) -> Self {
-        Self { run, model, prompt, labels: LabelCache::default(), deaths: VecDeque::new() }
+    /// The system of `run`; what a watcher may see goes to `seen`.
+    pub(super) fn new(run: &'a ConstrainedDecoding<C>, model: &'a mut L, prompt: &'a [TokenId], seen: Seen) -> Self {
+        let labels = LabelCache::default();
+        Self { run, model, prompt, labels, deaths: VecDeque::new(), steps: 0, history: Vec::new(), seen }
     }
 
-    /// Where particles died, the last first.
-    pub(super) fn into_deaths(self) -> Vec<Death> {
-        self.deaths.into_iter().rev().collect()
+    /// Where particles died, the last first, and the history, where it was kept.
+    pub(super) fn finish(self) -> (Vec<Death>, Option<Vec<TokenRecord>>) {
+        let history = self.run.keep_history.then(|| self.history.iter().filter_map(Path::last).cloned().collect());
+        (self.deaths.into_iter().rev().collect(), history)
     }
 
     fn position(&self, context: L::Context) -> Result<Position<L::Context>, DecodeError> {
@@ -120,17 +130,19 @@ impl<'a, C: Constraint, L: LanguageModel> Decoder<'a, C, L> {
         Ok(())
     }
 
-    /// Draws the particle's next token; the log-weight of the draw.
-    fn draw(&mut self, particle: &mut Particle<L::Context, C::State>, stream: &mut Stream) -> f64 {
+    /// Draws the next token of the particle at `place`; the log-weight of the draw.
+    fn draw(&mut self, place: usize, particle: &mut Particle<L::Context, C::State>, stream: &mut Stream) -> f64 {
         let vocabulary = self.model.vocabulary();
         let out_of_tokens = particle.tokens == self.run.max_tokens;
-        let mut labels = self.labels.labels(&self.run.constraint, vocabulary, &particle.state, out_of_tokens);
+        let labels = self.labels.labels(&self.run.constraint, vocabulary, &particle.state, out_of_tokens);
+        let mut labels = Asked::new(labels, self.run.keep_history);
         let drawn = self.run.sampler.draw(particle.position.sampled(), &mut labels, stream);
         let Draw::Token { token, log_weight, record } = drawn else {
             particle.status = Status::Dead;
             self.bury(particle, out_of_tokens);
             return f64::NEG_INFINITY;
         };
+        let alternatives = labels.alternatives(particle.position.sampled(), vocabulary, token);
         let bytes = vocabulary.bytes(token).unwrap_or_default().to_vec();
         if vocabulary.is_end(token) {
             particle.status = Status::Complete;
@@ -142,6 +154,8 @@ impl<'a, C: Constraint, L: LanguageModel> Decoder<'a, C, L> {
         }
         let position = &particle.position;
         particle.path = particle.path.then(TokenRecord {
+            step: self.steps,
+            particle: place,
             token,
             offset: particle.path.end(),
             model_log_prob: position.model.log_prob(token),
@@ -149,7 +163,11 @@ impl<'a, C: Constraint, L: LanguageModel> Decoder<'a, C, L> {
             sampler_log_prob: position.sampled().log_prob(token),
             draw: record,
             bytes,
+            alternatives,
         });
+        if self.run.keep_history {
+            self.history.push(particle.path.clone());
+        }
         log_weight
     }
 
@@ -186,11 +204,13 @@ impl<C: Constraint, L: LanguageModel> ParticleSystem for Decoder<'_, C, L> {
 
     fn step(&mut self, particles: &mut [Self::Particle], streams: &mut [Stream], log_increments: &mut [f64]) -> Result<(), DecodeError> {
         self.extend(particles)?;
-        for ((particle, stream), log_increment) in particles.iter_mut().zip(streams).zip(log_increments) {
+        for (place, ((particle, stream), log_increment)) in particles.iter_mut().zip(streams).zip(log_increments).enumerate() {
             if particle.status == Status::Writing {
-                *log_increment = self.draw(particle, stream);
+                *log_increment = self.draw(place, particle, stream);
             }
         }
+        self.steps += 1;
+        self.seen.replace(particles.iter().map(|particle| particle.path.clone()).collect());
         match self.run.constraint.failure() {
             Some(error) => Err(error.into()),
             None => Ok(()),

@@ -17,6 +17,7 @@ enum Kind {
     Unsupported,
     Corrupt,
     PromptTooLong,
+    TooLittleMemory,
     Numeric,
     Other,
 }
@@ -39,6 +40,8 @@ impl LmError {
         corrupt => Corrupt,
         /// Prompt and answer do not fit into the model's context.
         too_long => PromptTooLong,
+        /// The model, or what it computes, does not fit into memory.
+        too_little_memory => TooLittleMemory,
         /// The logits are no distribution.
         numeric => Numeric,
         /// Anything else.
@@ -70,6 +73,11 @@ impl LmError {
     /// Whether prompt and answer do not fit into the model's context.
     pub fn is_too_long(&self) -> bool {
         self.kind == Kind::PromptTooLong
+    }
+
+    /// Whether the model, or what it computes, does not fit into memory.
+    pub fn is_too_little_memory(&self) -> bool {
+        self.kind == Kind::TooLittleMemory
     }
 
     /// Whether the model's logits are no distribution.

@@ -1,12 +1,14 @@
 //! One next-token distribution: what a model thinks may follow a context.
 //!
-//! A [`NextToken`] is made from a row of logits and kept unsorted: the log-normaliser, the entropy and
-//! sums over chunks of [`CHUNK`] tokens come from one pass, and from then on a draw costs a scan of the
-//! chunk sums and of one chunk, not of the vocabulary. [`NextToken::walk`] draws tokens *without
-//! replacement*, which is what rejection sampling proposes from. Masses are `f64` sums over what
-//! remains, never one minus what is gone (specs: the float32 assertion failures of genlm-control come
-//! from that subtraction).
+//! A [`NextToken`] is made from a row of logits and kept unsorted: one pass gives the log-normaliser, the
+//! entropy and sums over chunks of [`CHUNK`] tokens, and from then on a draw costs a scan of the chunk sums
+//! and of one chunk, not of the vocabulary. Masses themselves are not kept: those of a chunk are made again
+//! when they are asked for, which takes a tenth of a microsecond, while keeping all would double the
+//! memory that the pass goes through. [`NextToken::walk`] draws tokens *without replacement*, which is what
+//! rejection sampling proposes from. Masses are `f64` sums over what remains, never one minus what is gone
+//! (specs: the float32 assertion failures of genlm-control come from that subtraction).
 
+mod logits;
 mod truncation;
 mod walk;
 
@@ -14,7 +16,9 @@ pub use truncation::Truncation;
 pub use walk::{RowWalk, Walk};
 
 use crate::vocab::TokenId;
+use logits::{Logits, Masses};
 use std::fmt;
+use std::sync::Arc;
 
 /// The number of tokens whose masses are summed together.
 pub const CHUNK: usize = 256;
@@ -25,11 +29,11 @@ pub const CHUNK: usize = 256;
 /// zero and are never proposed.
 #[derive(Clone)]
 pub struct NextToken {
-    /// Unnormalised masses, `exp(logit - largest logit)`.
-    masses: Vec<f64>,
-    /// Sums of `masses` over chunks.
+    logits: Logits,
+    largest: f64,
+    /// Sums over chunks of the masses, which are `exp(logit - largest)`.
     chunk_sums: Vec<f64>,
-    /// Largest of `masses` in each chunk.
+    /// Largest mass of each chunk.
     chunk_largest: Vec<f64>,
     total: f64,
     log_total: f64,
@@ -50,7 +54,15 @@ impl NextToken {
     /// # Ok::<(), tamis::next_token::RowError>(())
     /// ```
     pub fn from_logits(logits: &[f32]) -> Result<Self, RowError> {
-        Self::build(logits.len(), |token| f64::from(logits[token]))
+        Self::from_shared_logits(logits.into())
+    }
+
+    /// The same from logits that are kept elsewhere too: no copy is made.
+    ///
+    /// # Errors
+    /// As [`NextToken::from_logits`].
+    pub fn from_shared_logits(logits: Arc<[f32]>) -> Result<Self, RowError> {
+        Self::build(Logits::Single(logits))
     }
 
     /// The same from logits in `f64`: for exact toy models and tests.
@@ -58,38 +70,43 @@ impl NextToken {
     /// # Errors
     /// As [`NextToken::from_logits`].
     pub fn from_log_weights(log_weights: &[f64]) -> Result<Self, RowError> {
-        Self::build(log_weights.len(), |token| log_weights[token])
+        Self::build(Logits::Double(log_weights.into()))
     }
 
-    fn build(len: usize, logit: impl Fn(usize) -> f64) -> Result<Self, RowError> {
-        let mut largest = f64::NEG_INFINITY;
-        for token in 0..len {
-            let value = logit(token);
-            if value.is_nan() || value == f64::INFINITY {
-                return Err(RowError { token: Some(TokenId::new(token as u32)), value });
-            }
-            largest = largest.max(value);
+    fn build(logits: Logits) -> Result<Self, RowError> {
+        let largest = logits.largest();
+        if largest.is_nan() {
+            let broken = |token: &usize| !(logits.get(*token) < f64::INFINITY);
+            let token = (0..logits.len()).find(broken).unwrap_or_default();
+            return Err(RowError { token: Some(TokenId::new(token as u32)), value: logits.get(token) });
         }
         if largest == f64::NEG_INFINITY {
             return Err(RowError { token: None, value: largest });
         }
-        Ok(Self::from_masses((0..len).map(|token| (logit(token) - largest).exp()).collect()))
+        let chunks = logits.len().div_ceil(CHUNK);
+        let (mut chunk_sums, mut chunk_largest) = (Vec::with_capacity(chunks), Vec::with_capacity(chunks));
+        let (mut masses, mut surprise) = ([0.0; CHUNK], 0.0);
+        for chunk in 0..chunks {
+            surprise += logits.masses(chunk, largest, &mut masses);
+            chunk_sums.push(logits::sum(&masses));
+            chunk_largest.push(logits::largest(&masses).map_or(0.0, |place| masses[place]));
+        }
+        let total = logits::sum(&chunk_sums);
+        let log_total = total.ln();
+        let entropy = (log_total - surprise / total).max(0.0);
+        Ok(Self { logits, largest, chunk_sums, chunk_largest, total, log_total, entropy })
     }
 
-    /// From masses of which at least one is positive.
-    fn from_masses(masses: Vec<f64>) -> Self {
-        let chunk_sums: Vec<f64> = masses.chunks(CHUNK).map(|chunk| chunk.iter().sum()).collect();
-        let chunk_largest = masses.chunks(CHUNK).map(|chunk| chunk.iter().copied().fold(0.0, f64::max)).collect();
-        let total: f64 = chunk_sums.iter().sum();
-        let log_total = total.ln();
-        let surprise: f64 = masses.iter().filter(|mass| **mass > 0.0).map(|mass| mass * mass.ln()).sum();
-        let entropy = (log_total - surprise / total).max(0.0);
-        Self { masses, chunk_sums, chunk_largest, total, log_total, entropy }
+    /// The masses of a chunk's tokens, unnormalised.
+    fn masses(&self, chunk: usize) -> Masses {
+        let mut masses = [0.0; CHUNK];
+        self.logits.masses(chunk, self.largest, &mut masses);
+        masses
     }
 
     /// The number of tokens of the vocabulary.
     pub fn len(&self) -> usize {
-        self.masses.len()
+        self.logits.len()
     }
 
     /// Never: a row has at least one token of positive probability.
@@ -102,7 +119,7 @@ impl NextToken {
     /// # Panics
     /// If the token is outside the vocabulary.
     pub fn log_prob(&self, token: TokenId) -> f64 {
-        self.masses[token.index()].ln() - self.log_total
+        self.logits.get(token.index()) - self.largest - self.log_total
     }
 
     /// The probability of `token`.
@@ -110,12 +127,12 @@ impl NextToken {
     /// # Panics
     /// If the token is outside the vocabulary.
     pub fn prob(&self, token: TokenId) -> f64 {
-        self.masses[token.index()] / self.total
+        self.logits.mass(token.index(), self.largest) / self.total
     }
 
     /// The probabilities of all tokens, by increasing id. Linear in the vocabulary.
-    pub fn probs(&self) -> impl ExactSizeIterator<Item = f64> + '_ {
-        self.masses.iter().map(|mass| mass / self.total)
+    pub fn probs(&self) -> impl Iterator<Item = f64> + '_ {
+        (0..self.chunk_sums.len()).flat_map(|chunk| self.masses(chunk)).take(self.len()).map(|mass| mass / self.total)
     }
 
     /// The Shannon entropy, in nats.

@@ -1,6 +1,6 @@
 //! Temperature, top-k, top-p and min-p: changes of the distribution before all else.
 
-use super::{NextToken, RowError};
+use super::{CHUNK, NextToken, RowError};
 use crate::vocab::TokenId;
 
 /// How the model's distribution is changed before a constraint is asked. The change belongs to the
@@ -57,27 +57,37 @@ impl Truncation {
     /// # Errors
     /// Never for usable numbers: the largest token always stays.
     pub fn apply(&self, row: &NextToken) -> Result<NextToken, RowError> {
-        let mut log_weights: Vec<f64> = (0..row.len()).map(|token| row.log_prob(TokenId::new(token as u32)) / self.temperature).collect();
-        let tempered = NextToken::from_log_weights(&log_weights)?;
+        let tempered = match self.temperature {
+            1.0 => row.clone(),
+            temperature => NextToken::build(row.logits.map(|logit| (logit - row.largest) / temperature))?,
+        };
         if self.top_k.is_none() && self.top_p == 1.0 && self.min_p == 0.0 {
             return Ok(tempered);
         }
-        let mut walk = tempered.walk();
-        let (mut kept, mut kept_mass, mut largest) = (Vec::new(), 0.0, None);
-        while kept.len() < self.top_k.unwrap_or(usize::MAX) && kept_mass < self.top_p {
-            let Some(token) = walk.largest() else { break };
-            let prob = tempered.prob(token);
-            if prob < *largest.get_or_insert(prob) * self.min_p {
-                break;
+        // Few tokens hold most of the mass: only those that may stay are sorted.
+        let kept = [1.0 / 16.0, 1.0 / 1024.0, 1e-6, 0.0].iter().find_map(|floor| self.kept(&tempered, *floor)).unwrap_or_default();
+        NextToken::build(tempered.logits.only(&kept))
+    }
+
+    /// The tokens that stay, looked for among those of at least the fraction `floor` of the largest
+    /// probability; `None` where others might stay too.
+    fn kept(&self, row: &NextToken, floor: f64) -> Option<Vec<TokenId>> {
+        let mut candidates = Vec::new();
+        for chunk in (0..row.chunk_sums.len()).filter(|chunk| row.chunk_largest[*chunk] >= floor) {
+            let masses = row.masses(chunk).into_iter().enumerate().filter(|(_, mass)| *mass > 0.0 && *mass >= floor);
+            candidates.extend(masses.map(|(place, mass)| (TokenId::new((chunk * CHUNK + place) as u32), mass / row.total)));
+        }
+        candidates.sort_unstable_by(|(a, a_prob), (b, b_prob)| b_prob.total_cmp(a_prob).then(a.get().cmp(&b.get())));
+        let least = candidates.first().map_or(0.0, |(_, largest)| largest * self.min_p);
+        let (mut kept, mut kept_prob) = (Vec::new(), 0.0);
+        for (token, prob) in candidates {
+            if kept.len() >= self.top_k.unwrap_or(usize::MAX) || kept_prob >= self.top_p || prob < least {
+                return Some(kept);
             }
-            walk.remove(token);
-            kept_mass += prob;
-            kept.push((token, log_weights[token.index()]));
+            kept_prob += prob;
+            kept.push(token);
         }
-        log_weights.fill(f64::NEG_INFINITY);
-        for (token, log_weight) in kept {
-            log_weights[token.index()] = log_weight;
-        }
-        NextToken::from_log_weights(&log_weights)
+        let full = kept.len() >= self.top_k.unwrap_or(usize::MAX) || kept_prob >= self.top_p;
+        (full || floor <= self.min_p).then_some(kept)
     }
 }

@@ -1,8 +1,10 @@
 //! Drawing tokens of one row without replacement.
 
+use super::logits::{self, Masses};
 use super::{CHUNK, NextToken};
 use crate::vocab::{TokenId, TokenSet};
 use rand::Rng;
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 /// Tokens of one distribution, some of them taken out. What samplers walk on; a test walks it along
@@ -11,6 +13,9 @@ pub trait Walk {
     /// A token drawn in proportion to its mass among those that remain; `None` where no mass remains.
     /// It stays in until it is removed.
     fn draw(&mut self) -> Option<TokenId>;
+
+    /// A coin that shows true with this `probability`, of its own randomness.
+    fn chance(&mut self, probability: f64) -> bool;
 
     /// The token of largest mass among those that remain, the smaller id where masses are equal;
     /// `None` where no mass remains.
@@ -37,17 +42,29 @@ pub trait Walk {
 }
 
 /// A [`Walk`] along a [`NextToken`], without randomness of its own: [`RowWalk::with_rng`] adds that.
+///
+/// It begins with a copy of the row's chunk sums and remembers what was taken out by chunk, so that a draw
+/// costs little for any vocabulary.
 #[derive(Clone, Debug)]
 pub struct RowWalk<'a> {
     row: &'a NextToken,
-    removed: TokenSet,
+    /// The tokens taken out one by one, a bit each, of the chunks that lost any.
+    removed: FxHashMap<usize, [u64; CHUNK / 64]>,
+    /// Tokens outside all of these were taken out.
+    kept: SmallVec<[TokenSet; 1]>,
     chunk_sums: Vec<f64>,
     chunk_largest: Vec<f64>,
 }
 
 impl<'a> RowWalk<'a> {
     pub(super) fn new(row: &'a NextToken) -> Self {
-        Self { row, removed: TokenSet::new(row.len()), chunk_sums: row.chunk_sums.clone(), chunk_largest: row.chunk_largest.clone() }
+        Self {
+            row,
+            removed: FxHashMap::default(),
+            kept: SmallVec::new(),
+            chunk_sums: row.chunk_sums.clone(),
+            chunk_largest: row.chunk_largest.clone(),
+        }
     }
 
     /// The same walk, drawing with `rng`: one `u64` a draw.
@@ -57,33 +74,27 @@ impl<'a> RowWalk<'a> {
 
     /// The token of largest mass among those that remain.
     pub fn largest(&self) -> Option<TokenId> {
-        let (chunk, largest) = self
-            .chunk_largest
-            .iter()
-            .enumerate()
-            .fold((0, 0.0), |best, (chunk, largest)| if *largest > best.1 { (chunk, *largest) } else { best });
-        if largest == 0.0 {
-            return None;
-        }
-        self.chunk_tokens(chunk).find(|(_, mass)| *mass == largest).map(|(token, _)| token)
+        let chunk = logits::largest(&self.chunk_largest)?;
+        let place = logits::largest(&self.masses(chunk))?;
+        Some(token_at(chunk, place))
     }
 
     /// Takes a token out.
+    ///
+    /// # Panics
+    /// If the token is outside the vocabulary.
     pub fn remove(&mut self, token: TokenId) {
-        if !self.removed.insert(token) {
-            return;
+        if let Some(chunk) = self.mark(token) {
+            self.sum_again(chunk);
         }
-        self.sum_again(token.index() / CHUNK);
     }
 
     /// Takes several tokens out; each chunk is summed again once.
+    ///
+    /// # Panics
+    /// If a token is outside the vocabulary.
     pub fn remove_all(&mut self, tokens: &[TokenId]) {
-        let mut chunks: SmallVec<[usize; 16]> = SmallVec::new();
-        for token in tokens {
-            if self.removed.insert(*token) {
-                chunks.push(token.index() / CHUNK);
-            }
-        }
+        let mut chunks: SmallVec<[usize; 16]> = tokens.iter().filter_map(|token| self.mark(*token)).collect();
         chunks.sort_unstable();
         chunks.dedup();
         for chunk in chunks {
@@ -93,69 +104,85 @@ impl<'a> RowWalk<'a> {
 
     /// Takes out all tokens that are not in `kept`.
     pub fn retain(&mut self, kept: &TokenSet) {
-        for token in (0..self.row.len() as u32).map(TokenId::new) {
-            if !kept.contains(token) {
-                self.removed.insert(token);
+        self.kept.push(kept.clone());
+        for chunk in 0..self.chunk_sums.len() {
+            if self.chunk_sums[chunk] > 0.0 {
+                self.sum_again(chunk);
             }
         }
-        for chunk in 0..self.chunk_sums.len() {
-            self.sum_again(chunk);
-        }
+    }
+
+    /// Notes that a token is taken out; its chunk, if it was still in.
+    fn mark(&mut self, token: TokenId) -> Option<usize> {
+        let (index, size) = (token.index(), self.row.len());
+        assert!(index < size, "token {token} outside a vocabulary of {size}");
+        let words = self.removed.entry(index / CHUNK).or_default();
+        let (word, bit) = (&mut words[index % CHUNK / 64], 1 << (index % 64));
+        let new = *word & bit == 0;
+        *word |= bit;
+        new.then_some(index / CHUNK)
     }
 
     /// Sums a chunk again over what remains: subtracting would leave rounding noise where nothing is left.
     fn sum_again(&mut self, chunk: usize) {
-        let (sum, largest) = self.chunk_tokens(chunk).fold((0.0, 0.0f64), |(sum, largest), (_, mass)| (sum + mass, largest.max(mass)));
-        self.chunk_sums[chunk] = sum;
-        self.chunk_largest[chunk] = largest;
+        let masses = self.masses(chunk);
+        self.chunk_sums[chunk] = logits::sum(&masses);
+        self.chunk_largest[chunk] = logits::largest(&masses).map_or(0.0, |place| masses[place]);
     }
 
     /// The token at `position` in [0, 1) of the remaining mass laid end to end by increasing id.
     pub fn at(&self, position: f64) -> Option<TokenId> {
-        let total: f64 = self.chunk_sums.iter().sum();
-        let mut rest = position * total;
-        let mut last = None;
-        for (chunk, sum) in self.chunk_sums.iter().enumerate() {
-            if *sum == 0.0 {
-                continue;
-            }
-            if rest >= *sum {
-                rest -= sum;
-                last = Some(chunk);
-                continue;
-            }
-            return self.in_chunk(chunk, rest);
-        }
-        // Rounding carried the position past the last chunk with mass: its last token.
-        last.and_then(|chunk| self.in_chunk(chunk, f64::INFINITY))
+        let chunk = place_at(&self.chunk_sums, position * logits::sum(&self.chunk_sums))?;
+        let masses = self.masses(chunk.place);
+        Some(token_at(chunk.place, place_at(&masses, chunk.rest)?.place))
     }
 
-    fn in_chunk(&self, chunk: usize, mut rest: f64) -> Option<TokenId> {
-        let mut last = None;
-        for (token, mass) in self.chunk_tokens(chunk).filter(|(_, mass)| *mass > 0.0) {
-            last = Some(token);
-            if rest < mass {
-                break;
+    /// The masses of a chunk's tokens that remain, unnormalised; zero for those taken out.
+    fn masses(&self, chunk: usize) -> Masses {
+        let mut masses = self.row.masses(chunk);
+        for kept in &self.kept {
+            for (place, mass) in masses.iter_mut().enumerate() {
+                *mass = if kept.contains(token_at(chunk, place)) { *mass } else { 0.0 };
             }
-            rest -= mass;
         }
-        last
-    }
-
-    /// The tokens of a chunk that remain, with their unnormalised masses.
-    fn chunk_tokens(&self, chunk: usize) -> impl Iterator<Item = (TokenId, f64)> + '_ {
-        let start = chunk * CHUNK;
-        let end = (start + CHUNK).min(self.row.len());
-        self.row.masses[start..end]
-            .iter()
-            .enumerate()
-            .map(move |(at, mass)| (TokenId::new((start + at) as u32), *mass))
-            .filter(|(token, _)| !self.removed.contains(*token))
+        for (word, bits) in self.removed.get(&chunk).into_iter().flatten().enumerate() {
+            let mut bits = *bits;
+            while bits != 0 {
+                masses[word * 64 + bits.trailing_zeros() as usize] = 0.0;
+                bits &= bits - 1;
+            }
+        }
+        masses
     }
 
     fn remaining(&self) -> f64 {
-        self.chunk_sums.iter().sum::<f64>() / self.row.total
+        logits::sum(&self.chunk_sums) / self.row.total
     }
+}
+
+fn token_at(chunk: usize, place: usize) -> TokenId {
+    TokenId::new((chunk * CHUNK + place) as u32)
+}
+
+struct Found {
+    place: usize,
+    /// How far into this mass.
+    rest: f64,
+}
+
+/// Where `position` lies in the masses laid end to end. Where rounding carries it past them all: in the
+/// last that is positive.
+fn place_at(masses: &[f64], position: f64) -> Option<Found> {
+    let mut found = None;
+    let mut rest = position;
+    for (place, mass) in masses.iter().enumerate().filter(|(_, mass)| **mass > 0.0) {
+        found = Some(Found { place, rest });
+        if rest < *mass {
+            break;
+        }
+        rest -= mass;
+    }
+    found
 }
 
 struct RandomWalk<'a, 'r> {
@@ -163,11 +190,21 @@ struct RandomWalk<'a, 'r> {
     rng: &'r mut dyn Rng,
 }
 
+impl RandomWalk<'_, '_> {
+    /// 53 random bits: all the doubles of equal spacing in [0, 1).
+    fn uniform(&mut self) -> f64 {
+        (self.rng.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+    }
+}
+
 impl Walk for RandomWalk<'_, '_> {
     fn draw(&mut self) -> Option<TokenId> {
-        // 53 random bits: all the doubles of equal spacing in [0, 1).
-        let position = (self.rng.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64);
+        let position = self.uniform();
         self.walk.at(position)
+    }
+
+    fn chance(&mut self, probability: f64) -> bool {
+        self.uniform() < probability
     }
 
     fn largest(&self) -> Option<TokenId> {

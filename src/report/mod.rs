@@ -1,24 +1,27 @@
-//! Runs as others read them: one JSON object, or a summary on a terminal.
+//! Runs as others read them: a record, a page of pictures, or a summary on a terminal.
 //!
 //! A [`Posterior`](crate::decode::Posterior) knows what was drawn; [`RunInfo`] adds what it was drawn from
-//! and with: model, prompt, constraints, options, times. [`to_json`] writes all of both, [`Summary`] what
-//! a person wants first. Neither computes anything that the results do not hold already.
+//! and with: model, prompt, constraints, options, times. A [`Record`] is all of both, as data that can be
+//! kept and read again; [`html::page`] draws a record for the browser, and [`Summary`] tells what a person
+//! wants first. None of them computes anything that the results do not hold already.
 
-mod json;
+pub mod html;
+pub mod record;
+mod recording;
 mod surprisal;
 mod terminal;
 mod words;
 
-pub use json::{SCHEMA_VERSION, to_json, unsatisfiable_to_json};
-pub use terminal::{Look, Summary};
+pub use record::{Record, RecordError};
+pub use terminal::{Look, Summary, excerpt_end, weight_blocks};
 pub use words::{evidence_in_words, probability_in_words};
 
 use crate::vocab::TokenId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize, Serializer};
 use std::path::PathBuf;
 
 /// What a run was made from and with, as far as its [`Posterior`](crate::decode::Posterior) does not know.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunInfo {
     /// The model.
     pub model: ModelInfo,
@@ -33,11 +36,12 @@ pub struct RunInfo {
 }
 
 /// The model of a run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelInfo {
     /// What the user called it: an alias, a path, a hub id.
     pub name: String,
     /// The file it was read from, where it was one.
+    #[serde(serialize_with = "lossy")]
     pub path: Option<PathBuf>,
     /// The number of its tokens.
     pub vocabulary_size: usize,
@@ -45,8 +49,13 @@ pub struct ModelInfo {
     pub context_length: usize,
 }
 
+/// A path as text: one that is no UTF-8 is told as well as it can be.
+fn lossy<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_ref().map(|path| path.to_string_lossy()).serialize(serializer)
+}
+
 /// The prompt of a run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PromptInfo {
     /// The text as the user gave it.
     pub text: String,
@@ -59,16 +68,16 @@ pub struct PromptInfo {
 }
 
 /// A constraint of a run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConstraintInfo {
     /// Its kind: `json_schema`, `regex`.
-    pub kind: &'static str,
+    pub kind: String,
     /// Where it came from (a file), or itself where it is short (a pattern).
     pub source: String,
 }
 
 /// The options of a run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OptionsInfo {
     /// The number of particles.
     pub particles: usize,
@@ -118,7 +127,7 @@ impl OptionsInfo {
 }
 
 /// How long a run took, in seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timings {
     /// Reading the model, from its file to the first forward pass; a download is not counted.
     pub load: f64,

@@ -121,6 +121,41 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
+/// The end of a text on one line, of at most `room` characters; line breaks become blanks, other control
+/// characters are shown and not sent.
+///
+/// ```
+/// assert_eq!(tamis::report::excerpt_end(b"a long\ntext", 7), "…g text");
+/// ```
+pub fn excerpt_end(text: &[u8], room: usize) -> String {
+    // No more than can be seen is looked at, wherever that begins in a character.
+    let seen = &text[text.len().saturating_sub(4 * room)..];
+    let start = (0..seen.len().min(4)).find(|start| std::str::from_utf8(&seen[*start..]).is_ok()).unwrap_or(0);
+    tail(&visible(&seen[start..], true).replace(['\n', '\t'], " "), room)
+}
+
+/// The weights of particles as blocks, the largest of full height, a dot for one that is dead; of more than
+/// 64 particles the heaviest.
+///
+/// ```
+/// assert_eq!(tamis::report::weight_blocks(&[0.0, f64::ln(0.5), f64::NEG_INFINITY]), "█▄·");
+/// ```
+pub fn weight_blocks(log_weights: &[f64]) -> String {
+    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    const MOST: usize = 64;
+    let mut shown = log_weights.to_vec();
+    if shown.len() > MOST {
+        shown.sort_by(|a, b| b.total_cmp(a));
+        shown.truncate(MOST);
+    }
+    let largest = shown.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let block = |log_weight: f64| match log_weight {
+        f64::NEG_INFINITY => '·',
+        _ => BLOCKS[(((log_weight - largest).exp() * 8.0).ceil() as usize).clamp(1, 8) - 1],
+    };
+    shown.into_iter().map(block).collect()
+}
+
 fn plural(number: usize) -> &'static str {
     if number == 1 { "" } else { "s" }
 }

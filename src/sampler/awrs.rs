@@ -26,13 +26,12 @@
 //! Two sound shortcuts. Labels known from other particles and steps at the same constraint state count
 //! as seen: refused ones are never proposed, allowed ones are part of A. And after `max_rejects`
 //! refusals the whole mask is computed, and X drawn from it, which is proper because the decision looks
-//! only at tokens already drawn. (Switching to the mask would *not* be proper for the geometric
-//! estimator, whose weight at a refusal is not an estimate of Z.)
+//! only at tokens already drawn. (It would *not* be proper for the geometric estimator: see `geometric.rs`.)
 
 use super::masked::exact;
-use super::{Books, Draw, Known, Labels, TokenSampler};
+use super::search::{First, first_accepted};
+use super::{Books, Draw, Labels, TokenSampler};
 use crate::next_token::Walk;
-use crate::vocab::TokenId;
 
 /// Adaptive weighted rejection sampling with the adaptive-peek estimator; see the head of `awrs.rs`.
 ///
@@ -49,6 +48,7 @@ pub struct Awrs {
     max_peeks: u32,
     max_rejects: u32,
     mask_fallback: bool,
+    weigh_by_mask_after: u32,
 }
 
 impl Default for Awrs {
@@ -58,7 +58,7 @@ impl Default for Awrs {
     /// variance down to a sixteenth. 16 rejects: refusals in such number mean that Z is small, where a
     /// mask soon costs less than going on, and is exact.
     fn default() -> Self {
-        Self { eps: 0.01, max_peeks: 16, max_rejects: 16, mask_fallback: true }
+        Self { eps: 0.01, max_peeks: 16, max_rejects: 16, mask_fallback: true, weigh_by_mask_after: u32::MAX }
     }
 }
 
@@ -70,7 +70,7 @@ impl Awrs {
 
     /// Asks about every token: exact, for labels that have no mask.
     pub(super) fn exhaustive() -> Self {
-        Self { eps: 0.0, max_peeks: u32::MAX, max_rejects: u32::MAX, mask_fallback: false }
+        Self { eps: 0.0, max_peeks: u32::MAX, max_rejects: u32::MAX, mask_fallback: false, ..Self::default() }
     }
 
     /// Stop asking when the error is no larger than that of one draw with this probability unseen. 0 asks
@@ -96,7 +96,16 @@ impl Awrs {
         self
     }
 
-    /// Never compute a mask: go on drawing until a token is allowed or none is left.
+    /// Where so many tokens were refused before one was accepted, compute the mask for the weight, which is
+    /// then exact, in place of peeks and draws. Never, unless told to: a mask must be cheaper than
+    /// `max_peeks` questions for it to pay.
+    #[must_use]
+    pub fn weigh_by_mask_after(mut self, rejects: u32) -> Self {
+        self.weigh_by_mask_after = rejects;
+        self
+    }
+
+    /// Never compute a mask while searching: go on drawing until a token is allowed or none is left.
     #[must_use]
     pub fn without_mask(mut self) -> Self {
         self.mask_fallback = false;
@@ -106,27 +115,26 @@ impl Awrs {
 
 impl TokenSampler for Awrs {
     fn draw_along(&self, walk: &mut dyn Walk, labels: &mut dyn Labels) -> Draw {
-        let mut books = Books { allowed: 0.0, allowed_tokens: 0, unseen: 0.0, rejects: 0, masked: false };
         let budget = if self.mask_fallback { self.max_rejects } else { u32::MAX };
-        let token = match first_accepted(walk, labels, budget, &mut books.rejects) {
+        let mut rejects = 0;
+        let token = match first_accepted(walk, labels, budget, &mut rejects) {
             First::Accepted(token) => token,
-            First::AllKnown => return exact(walk, labels.checks(), books.rejects),
-            First::Exhausted => return Draw::Dead(books.record(0.0, labels.checks())),
+            First::AllKnown => return exact(walk, labels.checks(), rejects),
+            First::Exhausted => return Draw::Dead(Books { rejects, ..Books::default() }.record(0.0, labels.checks())),
         };
-        let mass = walk.mass(token);
-        walk.remove(token);
-        books.see_allowed(mass);
-        if let Known::Some { allowed, .. } = labels.known() {
-            for known in allowed.iter().filter(|known| **known != token) {
-                books.see_allowed(walk.mass(*known));
-            }
-            walk.remove_all(allowed);
-        }
-        books.unseen = walk.remaining();
-        let draws = self.peek(walk, labels, &mut books);
-        let estimate = mean_of_draws(walk, labels, &mut books, draws);
+        let mut books = Books::open(walk, labels, token, rejects);
+        let estimate = if self.weigh_by_mask_after <= rejects && books.see_mask(walk, labels) {
+            books.allowed
+        } else {
+            let draws = self.peek(walk, labels, &mut books);
+            books.mean_of_draws(walk, labels, draws)
+        };
         let record = books.record(estimate, labels.checks());
         Draw::Token { token, log_weight: record.log_z, record }
+    }
+
+    fn may_fail(&self) -> bool {
+        false
     }
 }
 
@@ -147,56 +155,5 @@ impl Awrs {
         // As many draws as bring the error down to that of one draw with `eps` unseen.
         let wanted = (books.unseen / self.eps).powi(2).ceil();
         if wanted < f64::from(left) { (wanted as u32).max(1) } else { left.max(1) }
-    }
-}
-
-/// The mean of as many unbiased estimates of Z, one a draw from what is unseen.
-fn mean_of_draws(walk: &mut dyn Walk, labels: &mut dyn Labels, books: &mut Books, draws: u32) -> f64 {
-    let mut sum = 0.0;
-    for drawn in 0..draws {
-        let Some(token) = walk.draw() else {
-            // Nothing is unseen: the estimates still to come are all exact.
-            return (sum + books.allowed * f64::from(draws - drawn)) / f64::from(draws);
-        };
-        let (allowed, unseen) = (books.allowed, books.unseen);
-        sum += if books.ask(walk, labels, token) { allowed + unseen } else { allowed };
-    }
-    sum / f64::from(draws)
-}
-
-/// How the search for the first allowed token ended.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum First {
-    /// At this token; it is still on the walk, the refused ones are not.
-    Accepted(TokenId),
-    /// At the mask: only allowed tokens were left on the walk.
-    AllKnown,
-    /// At the end: every token of positive probability is refused.
-    Exhausted,
-}
-
-/// Draws without replacement until a token is allowed. After `budget` refusals the mask is asked for; if
-/// there is none, the search goes on without.
-pub(super) fn first_accepted(walk: &mut dyn Walk, labels: &mut dyn Labels, budget: u32, rejects: &mut u32) -> First {
-    match labels.known() {
-        Known::All(mask) => {
-            walk.retain(mask);
-            return First::AllKnown;
-        }
-        Known::Some { refused, .. } => walk.remove_all(refused),
-    }
-    loop {
-        if *rejects == budget
-            && let Some(mask) = labels.mask()
-        {
-            walk.retain(mask);
-            return First::AllKnown;
-        }
-        let Some(token) = walk.draw() else { return First::Exhausted };
-        if labels.check(token) {
-            return First::Accepted(token);
-        }
-        walk.remove(token);
-        *rejects += 1;
     }
 }

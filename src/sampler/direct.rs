@@ -21,7 +21,7 @@ impl Direct {
 
 impl TokenSampler for Direct {
     fn draw_along(&self, walk: &mut dyn Walk, labels: &mut dyn Labels) -> Draw {
-        let mut books = Books { allowed: 0.0, allowed_tokens: 0, unseen: walk.remaining(), rejects: 0, masked: false };
+        let mut books = Books { unseen: walk.remaining(), ..Books::default() };
         let Some(token) = walk.draw() else { return Draw::Dead(books.record(0.0, labels.checks())) };
         let accepted = labels.check(token);
         let mass = walk.mass(token);
@@ -33,5 +33,9 @@ impl TokenSampler for Direct {
         }
         books.rejects = 1;
         Draw::Dead(books.record(0.0, labels.checks()))
+    }
+
+    fn may_fail(&self) -> bool {
+        true
     }
 }

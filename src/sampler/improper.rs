@@ -1,7 +1,7 @@
 //! Locally constrained decoding: what masking engines do. Biased, and named so.
 
-use super::awrs::{First, first_accepted};
 use super::masked::exact;
+use super::search::{First, first_accepted};
 use super::{Books, Draw, DrawRecord, Labels, TokenSampler};
 use crate::next_token::Walk;
 
@@ -28,7 +28,7 @@ impl Improper {
 
 impl TokenSampler for Improper {
     fn draw_along(&self, walk: &mut dyn Walk, labels: &mut dyn Labels) -> Draw {
-        let mut books = Books { allowed: 0.0, allowed_tokens: 0, unseen: 0.0, rejects: 0, masked: false };
+        let mut books = Books::default();
         let token = match first_accepted(walk, labels, MAX_REJECTS, &mut books.rejects) {
             First::Accepted(token) => token,
             First::Exhausted => return Draw::Dead(books.record(0.0, labels.checks())),
@@ -45,5 +45,9 @@ impl TokenSampler for Improper {
         walk.remove(token);
         books.unseen = walk.remaining();
         Draw::Token { token, log_weight: 0.0, record: books.record(1.0, labels.checks()) }
+    }
+
+    fn may_fail(&self) -> bool {
+        false
     }
 }

@@ -26,12 +26,16 @@ impl TokenSampler for Masked {
         walk.retain(mask);
         exact(walk, labels.checks(), 0)
     }
+
+    fn may_fail(&self) -> bool {
+        false
+    }
 }
 
 /// The exact draw where only allowed tokens remain on the walk.
 pub(super) fn exact(walk: &mut dyn Walk, checks: u32, rejects: u32) -> Draw {
     let mass = walk.remaining();
-    let mut books = Books { allowed: mass, allowed_tokens: 0, unseen: 0.0, rejects, masked: true };
+    let mut books = Books { allowed: mass, rejects, masked: true, ..Books::default() };
     let Some(token) = walk.draw() else { return Draw::Dead(books.record(0.0, checks)) };
     walk.remove(token);
     // One, or more than one: nothing else is asked of the count.

@@ -7,20 +7,45 @@
 //! random choice on small rows. The one exception, [`Improper`], says so in its name.
 //!
 //! Samplers know a row ([`crate::next_token`]) and an oracle of labels ([`Labels`]), never the model.
-//! `awrs.rs` is the default, `masked.rs` and `direct.rs` are what it is measured against, and
-//! `label_cache.rs` is where labels come from in a run.
+//!
+//! | sampler | what it is |
+//! |---|---|
+//! | [`Awrs`] | the default: rejection, then peeks at likely tokens and a few last draws |
+//! | [`Masked`] | the whole mask: exact weights, the price of a mask |
+//! | [`DesRaj`] | rejection, then last draws alone; the recursive estimator of genlm-control |
+//! | [`Geometric`], [`TwoLoop`] | the estimators of genlm-control and of the paper, to compare with |
+//! | [`Direct`] | one proposal, weight one or zero |
+//! | [`Improper`] | what masking engines do: no weight |
+//!
+//! `label_cache.rs` is where labels come from in a run, `pool.rs` and `proposal.rs` change weights after
+//! the draw, `books.rs` and `search.rs` are what the samplers share.
 
 mod awrs;
+mod books;
+mod des_raj;
 mod direct;
+mod geometric;
 mod improper;
 mod label_cache;
 mod masked;
+mod pool;
+mod proposal;
+mod quadrature;
+mod search;
+mod two_loop;
 
 pub use awrs::Awrs;
+pub use des_raj::DesRaj;
 pub use direct::Direct;
+pub use geometric::Geometric;
 pub use improper::Improper;
 pub use label_cache::{ConstraintLabels, LabelCache};
 pub use masked::Masked;
+pub use pool::pool;
+pub use proposal::{corrected, uncovered};
+pub use two_loop::TwoLoop;
+
+use books::Books;
 
 use crate::next_token::{NextToken, Walk};
 use crate::vocab::{TokenId, TokenSet};
@@ -81,11 +106,19 @@ impl Draw {
             Self::Token { record, .. } | Self::Dead(record) => record,
         }
     }
+
+    /// The logarithm of the weight; `None` where it is zero.
+    pub fn log_weight(&self) -> Option<f64> {
+        match self {
+            Self::Token { log_weight, .. } => Some(*log_weight),
+            Self::Dead(_) => None,
+        }
+    }
 }
 
 /// What a draw learnt about the constraint mass.
 ///
-/// The bounds are certain up to rounding of `f64` sums, and neither is above 0.
+/// The bounds are certain up to rounding of `f64` sums, and neither is above 0; the estimate may be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DrawRecord {
     /// The estimate of the constraint mass Z that was used as weight, in nats.
@@ -114,50 +147,8 @@ pub trait TokenSampler: Send + Sync {
     fn draw(&self, row: &NextToken, labels: &mut dyn Labels, rng: &mut dyn Rng) -> Draw {
         self.draw_along(&mut row.walk().with_rng(rng), labels)
     }
-}
 
-/// The books of a draw: masses seen allowed and not yet seen, as probabilities.
-#[derive(Clone, Copy, Debug)]
-struct Books {
-    allowed: f64,
-    /// How many tokens of positive probability the allowed mass is made of.
-    allowed_tokens: usize,
-    unseen: f64,
-    rejects: u32,
-    masked: bool,
-}
-
-impl Books {
-    fn record(&self, estimate: f64, checks: u32) -> DrawRecord {
-        // Sums of probabilities may pass 1 by rounding.
-        let log = |mass: f64| mass.ln().min(0.0);
-        DrawRecord {
-            log_z: log(estimate),
-            log_z_low: log(self.allowed),
-            log_z_high: log(self.allowed + self.unseen),
-            checks,
-            rejects: self.rejects,
-            masked: self.masked,
-            forced: self.allowed_tokens == 1 && self.unseen == 0.0,
-        }
-    }
-
-    /// Asks about a token and takes it off the walk; whether it is allowed.
-    fn ask(&mut self, walk: &mut dyn Walk, labels: &mut dyn Labels, token: TokenId) -> bool {
-        let mass = walk.mass(token);
-        walk.remove(token);
-        let allowed = labels.check(token);
-        if allowed {
-            self.see_allowed(mass);
-        }
-        self.unseen = walk.remaining();
-        allowed
-    }
-
-    fn see_allowed(&mut self, mass: f64) {
-        if mass > 0.0 {
-            self.allowed += mass;
-            self.allowed_tokens += 1;
-        }
-    }
+    /// Whether a draw may come out dead though a token of positive probability is allowed. Where not, the
+    /// weights of particles at one place may be pooled ([`pool()`]).
+    fn may_fail(&self) -> bool;
 }

@@ -1,7 +1,7 @@
 //! Sequential Monte Carlo: particles, their weights, and resampling.
 //!
 //! A [`ParticleSystem`] knows how to start a particle and how to take all of them one step further,
-//! saying by how much each one's log-weight changed. [`run`] does the rest: it carries the weights,
+//! saying by how much each one's log-weight changed. [`run()`] does the rest: it carries the weights,
 //! estimates the evidence, and when the effective sample size falls below a threshold replaces the
 //! particles by copies drawn in proportion to their weights. What a particle is made of is no matter
 //! here: this layer knows neither tokens nor models.
@@ -12,12 +12,15 @@
 //! The threshold may depend on the weights, because a decision made from the past alone cannot bend a
 //! mean. Seed and system decide every bit of the result.
 //!
-//! `resampling.rs` has the schemes, `streams.rs` the randomness, `run.rs` the loop.
+//! `resampling.rs` has the schemes, `streams.rs` the randomness, `run.rs` the loop, `conditional.rs` the
+//! chain of runs that keep a trajectory (particle Gibbs).
 
+mod conditional;
 mod resampling;
 mod run;
 mod streams;
 
+pub use conditional::{ConditionalRun, Trajectory, conditional_ancestors, particle_gibbs, run_conditional_with};
 pub use resampling::Resampling;
 pub use run::{SmcRun, StepRecord, run, run_with};
 pub use streams::Stream;
@@ -93,6 +96,12 @@ impl SmcOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SmcError {
     message: String,
+}
+
+impl SmcError {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into() }
+    }
 }
 
 impl fmt::Display for SmcError {

@@ -31,11 +31,7 @@ impl Resampling {
     pub fn ancestors(self, weights: &[f64], mut uniform: impl FnMut() -> f64) -> Vec<usize> {
         let n = weights.len();
         match self {
-            Self::Multinomial => {
-                let mut positions: Vec<f64> = (0..n).map(|_| uniform()).collect();
-                positions.sort_unstable_by(f64::total_cmp);
-                at_positions(weights, positions)
-            }
+            Self::Multinomial => with_replacement(n, weights, uniform),
             Self::Residual => residual(weights, uniform),
             Self::Stratified => at_positions(weights, (0..n).map(|stratum| (stratum as f64 + uniform()) / n as f64)),
             Self::Systematic => {
@@ -44,6 +40,13 @@ impl Resampling {
             }
         }
     }
+}
+
+/// So many draws with replacement, in increasing order.
+pub(super) fn with_replacement(draws: usize, weights: &[f64], mut uniform: impl FnMut() -> f64) -> Vec<usize> {
+    let mut positions: Vec<f64> = (0..draws).map(|_| uniform()).collect();
+    positions.sort_unstable_by(f64::total_cmp);
+    at_positions(weights, positions)
 }
 
 /// The inverse of the weights' cumulative sum at increasing positions in [0, 1).
@@ -64,7 +67,7 @@ fn at_positions(weights: &[f64], positions: impl IntoIterator<Item = f64>) -> Ve
         .collect()
 }
 
-fn residual(weights: &[f64], mut uniform: impl FnMut() -> f64) -> Vec<usize> {
+fn residual(weights: &[f64], uniform: impl FnMut() -> f64) -> Vec<usize> {
     let n = weights.len();
     let total: f64 = weights.iter().sum();
     let mut ancestors = Vec::with_capacity(n);
@@ -79,9 +82,7 @@ fn residual(weights: &[f64], mut uniform: impl FnMut() -> f64) -> Vec<usize> {
     ancestors.truncate(n);
     let missing = n - ancestors.len();
     if missing > 0 {
-        let mut positions: Vec<f64> = (0..missing).map(|_| uniform()).collect();
-        positions.sort_unstable_by(f64::total_cmp);
-        ancestors.extend(at_positions(&rests, positions));
+        ancestors.extend(with_replacement(missing, &rests, uniform));
         ancestors.sort_unstable();
     }
     ancestors

@@ -82,7 +82,7 @@ pub fn run_with<S: ParticleSystem>(
     mut watch: impl FnMut(&StepRecord),
 ) -> Result<SmcRun<S::Particle>, S::Error> {
     if let Some(message) = options.problem() {
-        return Err(SmcError { message }.into());
+        return Err(SmcError::new(message).into());
     }
     let n = options.particles;
     let mut particles = vec![system.start()?; n];

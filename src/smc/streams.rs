@@ -22,6 +22,16 @@ impl Stream {
         Self::numbered(seed, index as u64 + 1)
     }
 
+    /// The seed of a sweep of a chain under `seed`; the first sweep's is the seed itself.
+    pub(super) fn seed_of_sweep(seed: u64, sweep: usize) -> u64 {
+        if sweep == 0 {
+            return seed;
+        }
+        // Counted from the end, where no particle's stream is.
+        let Ok(derived) = Self::numbered(seed, u64::MAX - sweep as u64).try_next_u64();
+        derived
+    }
+
     fn numbered(seed: u64, number: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(number);

@@ -18,7 +18,7 @@ use std::fmt;
 use std::sync::OnceLock;
 
 /// The number of a token in its vocabulary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct TokenId(u32);
 

@@ -1,7 +1,8 @@
 //! The text tokens of a vocabulary arranged by prefix, so that one walk asks a constraint about all of
 //! them and leaves a whole subtree at the first byte that the constraint refuses.
 
-use super::{TokenId, Vocabulary};
+use super::{TokenId, TokenSet, Vocabulary};
+use std::sync::OnceLock;
 
 /// The text tokens of a vocabulary as a trie of bytes, in depth-first order.
 ///
@@ -12,6 +13,16 @@ pub struct TokenTrie {
     nodes: Vec<Node>,
     /// Token ids ordered by their bytes; node `i` ends those of `tokens[nodes[i].first_token..nodes[i + 1].first_token]`.
     tokens: Vec<TokenId>,
+    longest: usize,
+    vocabulary_size: usize,
+    plain: OnceLock<Box<Plain>>,
+}
+
+/// The tokens apart that are plain text, and all others.
+#[derive(Debug)]
+struct Plain {
+    tokens: TokenSet,
+    others: TokenTrie,
 }
 
 #[derive(Debug)]
@@ -25,13 +36,17 @@ struct Node {
 impl TokenTrie {
     /// The trie of all text tokens of `vocabulary`. Sorts them: O(bytes log tokens).
     pub fn new(vocabulary: &Vocabulary) -> Self {
-        let mut tokens: Vec<TokenId> = vocabulary.tokens().filter(|token| vocabulary.bytes(*token).is_some()).collect();
-        tokens.sort_by_key(|token| vocabulary.bytes(*token));
+        let tokens = vocabulary.tokens().filter_map(|token| Some((vocabulary.bytes(token)?.to_vec(), token)));
+        Self::of_tokens(tokens.collect(), vocabulary.len())
+    }
+
+    fn of_tokens(mut texts: Vec<(Vec<u8>, TokenId)>, vocabulary_size: usize) -> Self {
+        texts.sort();
         let mut nodes = vec![Node { byte: 0, skip: 0, first_token: 0 }];
         let mut open: Vec<u32> = vec![0];
+        let longest = texts.iter().map(|(bytes, _)| bytes.len()).max().unwrap_or(0);
         let mut previous: &[u8] = &[];
-        for (position, token) in tokens.iter().enumerate() {
-            let bytes = vocabulary.bytes(*token).expect("only text tokens were kept");
+        for (position, (bytes, _)) in texts.iter().enumerate() {
             if bytes == previous {
                 continue;
             }
@@ -49,8 +64,52 @@ impl TokenTrie {
         for closed in open {
             nodes[closed as usize].skip = nodes.len() as u32;
         }
-        nodes.push(Node { byte: 0, skip: 0, first_token: tokens.len() as u32 });
-        Self { nodes, tokens }
+        nodes.push(Node { byte: 0, skip: 0, first_token: texts.len() as u32 });
+        let tokens = texts.into_iter().map(|(_, token)| token).collect();
+        Self { nodes, tokens, longest, vocabulary_size, plain: OnceLock::new() }
+    }
+
+    /// The number of bytes of the longest token.
+    pub fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// The tokens that are plain text: whole characters of UTF-8, the last perhaps cut off, without
+    /// quotes (`"`), backslashes and control characters. A quoted string that may hold any text may go on
+    /// with each of them.
+    pub fn plain_text(&self) -> &TokenSet {
+        &self.plain().tokens
+    }
+
+    /// The trie of all tokens but those of [`TokenTrie::plain_text`].
+    pub fn other_than_plain_text(&self) -> &TokenTrie {
+        &self.plain().others
+    }
+
+    fn plain(&self) -> &Plain {
+        self.plain.get_or_init(|| {
+            let mut tokens = TokenSet::new(self.vocabulary_size);
+            let mut others = Vec::new();
+            let mut path: Vec<(u8, usize)> = Vec::new();
+            for at in 0..self.end() {
+                while path.last().is_some_and(|(_, skip)| *skip <= at) {
+                    path.pop();
+                }
+                let node = &self.nodes[at];
+                if at > 0 {
+                    path.push((node.byte, node.skip as usize));
+                }
+                let bytes: Vec<u8> = path.iter().map(|(byte, _)| *byte).collect();
+                for token in &self.tokens[node.first_token as usize..self.own_tokens_end(at)] {
+                    if is_plain(&bytes) {
+                        tokens.insert(*token);
+                    } else {
+                        others.push((bytes.clone(), *token));
+                    }
+                }
+            }
+            Box::new(Plain { tokens, others: Self::of_tokens(others, self.vocabulary_size) })
+        })
     }
 
     /// Visits the prefixes of all tokens, parents first.
@@ -89,6 +148,16 @@ impl TokenTrie {
     fn own_tokens_end(&self, node: usize) -> usize {
         self.nodes[node + 1].first_token as usize
     }
+}
+
+/// Whether bytes that begin between two characters are plain text.
+fn is_plain(bytes: &[u8]) -> bool {
+    let valid = match std::str::from_utf8(bytes) {
+        Ok(_) => bytes.len(),
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        Err(_) => return false,
+    };
+    !bytes[..valid].iter().any(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\'))
 }
 
 #[cfg(test)]

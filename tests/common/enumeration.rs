@@ -95,6 +95,10 @@ impl Walk for TreeWalk {
         self.branches.choose(&self.left).map(|token| TokenId::new(token as u32))
     }
 
+    fn chance(&mut self, probability: f64) -> bool {
+        self.branches.choose(&[1.0 - probability, probability]) == Some(1)
+    }
+
     fn largest(&self) -> Option<TokenId> {
         let largest = self.left.iter().copied().fold(0.0, f64::max);
         let token = self.left.iter().position(|mass| *mass == largest)?;

@@ -1,6 +1,8 @@
 //! What the tests of language models share: small random models, and where the real one is.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod folder;
+
 use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
@@ -9,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tamis::lm::candle::{ALIASES, ModelSource};
 use tamis::vocab::{Token, Vocabulary};
 
 /// The shape of a tiny model.
@@ -163,21 +166,18 @@ impl Drop for TempFile {
     }
 }
 
-/// The default model's file: `TAMIS_TEST_MODEL`, or where `tamis` keeps it. Says so where there is none.
+/// The default model's file: `TAMIS_TEST_MODEL`, or the one that `tamis` keeps, which is fetched first where
+/// `TAMIS_TEST_DOWNLOAD=1` allows it. Says so where there is none.
 pub fn real_model() -> Option<PathBuf> {
-    let name = "SmolLM2-135M-Instruct.Q4_1.gguf";
-    let from = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
-    let candidates = [
-        from("TAMIS_TEST_MODEL"),
-        from("TAMIS_CACHE").map(|folder| folder.join(name)),
-        from("XDG_CACHE_HOME").map(|folder| folder.join("tamis").join(name)),
-        from("HOME").map(|folder| folder.join(".cache/tamis").join(name)),
-    ];
-    let found = candidates.into_iter().flatten().find(|path| path.is_file());
-    if found.is_none() {
-        println!("skipped: no {name} in the cache; set TAMIS_TEST_MODEL to its path");
+    if let Some(path) = std::env::var_os("TAMIS_TEST_MODEL") {
+        return Some(path.into());
     }
-    found
+    let source = ModelSource::parse(ALIASES[0].name).unwrap();
+    if source.is_here() || std::env::var_os("TAMIS_TEST_DOWNLOAD").is_some_and(|value| value == "1") {
+        return Some(source.fetch(&mut |_| {}).unwrap());
+    }
+    println!("skipped: the default model is not in the cache; set TAMIS_TEST_DOWNLOAD=1 to fetch it");
+    None
 }
 
 /// A file of the folder that the project's tasks share; says so where it is absent.

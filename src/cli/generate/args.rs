@@ -1,5 +1,7 @@
 //! The arguments of `tamis generate`, as data.
 
+use crate::cli::model_args::ModelArgs;
+use crate::cli::schema::{LayoutArgs, SchemaArgs};
 use clap::builder::ValueParser;
 use clap::{ArgGroup, Args, ValueEnum};
 use std::path::PathBuf;
@@ -13,6 +15,9 @@ const EXAMPLES: &str = r#"Examples:
 
   More particles for truer weights, another model, everything that is known as JSON:
       tamis generate --schema person.json --particles 32 --model my-model.gguf --json -o run.json "Invent a person."
+
+  The same run as pictures: particles, weights, every token and what else could have come:
+      tamis generate --schema person.json --record run.json "Invent a person." && tamis report run.json
 
   A text to go on from instead of a question, read from standard input:
       echo -n 'The capital of France is' | tamis generate --regex ' [A-Z][a-z]+' --raw -
@@ -55,7 +60,7 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "raw", help_heading = "Prompt")]
     pub system: Option<String>,
 
-    /// A JSON Schema (draft 2020-12) that the answer must satisfy; `-` reads it from standard input.
+    /// A JSON Schema that the answer must satisfy; `-` reads it from standard input.
     #[arg(long, value_name = "FILE", help_heading = "Constraint")]
     pub schema: Option<PathBuf>,
 
@@ -68,17 +73,14 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "FILE|NAME", help_heading = "Constraint")]
     pub grammar: Option<PathBuf>,
 
-    /// The longest run of white space between the parts of a JSON text, in bytes.
-    #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "schema", help_heading = "Constraint")]
-    pub max_whitespace: Option<u32>,
+    #[command(flatten)]
+    pub layout: LayoutArgs,
 
-    /// The model: an alias (see `tamis models`), a GGUF file, or a hub id (owner/name).
-    #[arg(short, long, value_name = "MODEL", default_value = "smollm2-135m", help_heading = "Model")]
-    pub model: String,
+    #[command(flatten)]
+    pub reading: SchemaArgs,
 
-    /// Threads for the model; all cores if not given. The result is the same for any number.
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = at_least_one(), help_heading = "Model")]
-    pub threads: Option<usize>,
+    #[command(flatten)]
+    pub model: ModelArgs,
 
     /// How many texts are written side by side: more give more candidates and truer weights.
     #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, default_value = "8", value_parser = at_least_one(), help_heading = "Sampling")]
@@ -116,9 +118,13 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "F", default_value_t = 0.5, allow_negative_numbers = true, help_heading = "Sampling")]
     pub ess_threshold: f64,
 
-    /// Print all that is known, down to each token, as one JSON object.
+    /// Print the record instead of a summary: all that is known, down to each token, as one JSON object.
     #[arg(long, conflicts_with = "quiet", help_heading = "Output")]
     pub json: bool,
+
+    /// Keep the record in this file, for `tamis report`; whole or not at all.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub record: Option<PathBuf>,
 
     /// Print the best answer's text and nothing else.
     #[arg(short, long, help_heading = "Output")]
@@ -157,7 +163,7 @@ impl SamplerName {
 /// Memory grows with particles and tokens; more than this is a slip of the finger.
 const LARGEST: usize = 1_000_000;
 
-fn at_least_one() -> ValueParser {
+pub fn at_least_one() -> ValueParser {
     ValueParser::new(|text: &str| match text.parse::<usize>() {
         Ok(0) => Err("there must be at least 1".to_owned()),
         Ok(number) if number > LARGEST => Err(format!("there may be at most {LARGEST}")),

@@ -8,33 +8,37 @@ use crate::cli::{CliError, screen};
 use std::process::ExitCode;
 use std::time::Instant;
 use tamis::decode::{DecodeError, Posterior};
-use tamis::report::{Look, RunInfo, Summary, Timings, to_json};
+use tamis::report::{Look, Record, RunInfo, Summary, Timings};
 
 /// Has the model, runs and reports.
 pub fn draw(plan: Plan) -> Result<ExitCode, CliError> {
-    let Plan { model, threads, decoding, mut info, form, output } = plan;
+    let Plan { model, decoding, mut info, form, output, record } = plan;
     let progress = Progress::new(form != Form::Text);
-    let mut model = Model::load(&model, threads, &progress)?;
+    let mut model = Model::load(&model, &progress)?;
     info.prompt.tokens = model.prompt(&info.prompt)?;
     info.model = model.info.clone();
     let started = Instant::now();
     let mut timings = Timings { load: model.load_seconds, ..Timings::default() };
     let mut unfinished = info.options.particles;
-    let mut steps = progress.steps(info.options.particles);
+    let mut live = progress.run(info.options.particles);
     let posterior = decoding.run_watched(&mut model.lm, &info.prompt.tokens, |step| {
         if step.step == 0 {
             timings.first_token = started.elapsed().as_secs_f64();
         }
         timings.tokens += unfinished;
         unfinished = step.unfinished;
-        steps.step(step, timings.tokens);
+        live.step(step, timings.tokens);
     });
     timings.run = started.elapsed().as_secs_f64();
     info.timings = timings;
-    drop(steps);
+    drop(live);
     let posterior = posterior.map_err(of_decoding)?;
+    let told = (form == Form::Json || record.is_some()).then(|| json_bytes(&Record::new(&posterior, &info).to_json()));
+    if let (Some(record), Some(told)) = (&record, &told) {
+        record.write(told)?;
+    }
     match form {
-        Form::Json => output.write(&json_bytes(&to_json(&posterior, &info)))?,
+        Form::Json => output.write(&told.unwrap_or_default())?,
         Form::Summary => {
             let look = if output.is_stdout() { screen::look() } else { Look::PLAIN };
             output.write(Summary::new(&posterior, &info, look).to_string().as_bytes())?;

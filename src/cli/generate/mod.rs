@@ -8,7 +8,7 @@ mod args;
 mod draw;
 mod plan;
 
-pub use args::GenerateArgs;
+pub use args::{GenerateArgs, at_least_one};
 
 use super::CliError;
 use plan::Plan;
@@ -25,6 +25,6 @@ use draw::draw;
 
 #[cfg(not(feature = "candle"))]
 fn draw(plan: Plan) -> Result<ExitCode, CliError> {
-    let message = format!("the model {} cannot be run: this `tamis` was built without a model runtime", plan.model);
+    let message = format!("the model {} cannot be run: this `tamis` was built without a model runtime", plan.model.model);
     Err(CliError::model(message).hint("build it with the feature `candle`, which is on by default"))
 }

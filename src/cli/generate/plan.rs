@@ -4,12 +4,13 @@ use super::args::{GenerateArgs, SamplerName};
 use crate::cli::CliError;
 use crate::cli::files::{Output, is_stdin, json_bytes, read_text};
 use crate::cli::grammar::GrammarSource;
+use crate::cli::model_args::ModelArgs;
 use std::path::Path;
 use tamis::constraint::json_schema::Options;
 use tamis::constraint::{AnyConstraint, ConstraintError, JsonSchema, Product, Regex};
 use tamis::decode::ConstrainedDecoding;
 use tamis::next_token::Truncation;
-use tamis::report::{ConstraintInfo, OptionsInfo, PromptInfo, RunInfo, unsatisfiable_to_json};
+use tamis::report::{ConstraintInfo, OptionsInfo, PromptInfo, Record, RunInfo};
 use tamis::sampler::{Awrs, Direct, Improper, Masked};
 use tamis::smc::SmcOptions;
 
@@ -26,10 +27,8 @@ pub enum Form {
 
 /// A run to be made.
 pub struct Plan {
-    /// What the user called the model.
-    pub model: String,
-    /// Threads for the model.
-    pub threads: Option<usize>,
+    /// The model.
+    pub model: ModelArgs,
     /// The run, short of the model.
     pub decoding: ConstrainedDecoding<AnyConstraint>,
     /// What the report says of it; the parts that the model knows are still empty.
@@ -38,6 +37,8 @@ pub struct Plan {
     pub form: Form,
     /// Where it goes.
     pub output: Output,
+    /// Where the record is kept besides, if anywhere.
+    pub record: Option<Output>,
 }
 
 impl Plan {
@@ -48,7 +49,11 @@ impl Plan {
             (_, true) => Form::Text,
             _ => Form::Summary,
         };
-        let output = Output::new(args.output.clone())?;
+        if args.output.is_some() && args.output == args.record {
+            return Err(CliError::usage("--output and --record name the same file").hint("with --json, --output alone holds the record"));
+        }
+        let output = Output::new("--output", args.output.clone())?;
+        let record = args.record.clone().map(|path| Output::new("--record", Some(path))).transpose()?;
         let options = options(&args)?;
         let truncation = truncation(&args)?;
         if args.schema.is_none() && args.regex.is_none() && args.grammar.is_none() {
@@ -57,14 +62,20 @@ impl Plan {
         }
         let prompt = prompt(&args)?;
         let mut info = RunInfo { prompt, options, ..RunInfo::default() };
-        info.model.name.clone_from(&args.model);
+        info.model.name.clone_from(&args.model.model);
         let schema = args.schema.as_deref().map(read_text).transpose()?;
         let grammar = args.grammar.as_deref().map(GrammarSource::read).transpose()?;
-        let constraint = match constraint(schema.as_deref(), grammar.as_ref(), &args, &mut info) {
+        let mut reading = Options::default();
+        args.layout.apply(&mut reading);
+        args.reading.apply(&mut reading)?;
+        let constraint = match constraint(schema.as_deref(), grammar.as_ref(), &reading, &args, &mut info) {
             Ok(constraint) => constraint,
             Err((what, error)) => {
-                if error.is_unsatisfiable() && form == Form::Json {
-                    output.write(&json_bytes(&unsatisfiable_to_json(&info, &error.to_string())))?;
+                if error.is_unsatisfiable() {
+                    let told = Record::unsatisfiable(&info, error.to_string()).to_json();
+                    for output in record.iter().chain((form == Form::Json).then_some(&output)) {
+                        output.write(&json_bytes(&told))?;
+                    }
                 }
                 return Err(CliError::constraint(&what, &error));
             }
@@ -74,14 +85,15 @@ impl Plan {
             .seed(args.seed)
             .max_tokens(args.max_tokens)
             .ess_threshold(args.ess_threshold)
-            .truncation(truncation);
+            .truncation(truncation)
+            .keep_history(form == Form::Json || record.is_some());
         let decoding = match args.sampler {
             SamplerName::Awrs => decoding.sampler(Awrs::new()),
             SamplerName::Masked => decoding.sampler(Masked::new()),
             SamplerName::Direct => decoding.sampler(Direct::new()),
             SamplerName::Improper => decoding.sampler(Improper::new()),
         };
-        Ok(Self { model: args.model, threads: args.threads, decoding, info, form, output })
+        Ok(Self { model: args.model, decoding, info, form, output, record })
     }
 }
 
@@ -143,31 +155,26 @@ fn prompt(args: &GenerateArgs) -> Result<PromptInfo, CliError> {
 fn constraint(
     schema: Option<&str>,
     grammar: Option<&GrammarSource>,
+    options: &Options,
     args: &GenerateArgs,
     info: &mut RunInfo,
 ) -> Result<AnyConstraint, (String, ConstraintError)> {
     let mut parts = Vec::new();
     if let (Some(text), Some(path)) = (schema, &args.schema) {
         let source = if is_stdin(path) { "--schema from standard input".to_owned() } else { path.display().to_string() };
-        info.constraints.push(ConstraintInfo { kind: "json_schema", source: source.clone() });
-        parts.push(AnyConstraint::new(json_schema(text, args.max_whitespace).map_err(|error| (source, error))?));
+        info.constraints.push(ConstraintInfo { kind: "json_schema".into(), source: source.clone() });
+        parts.push(AnyConstraint::new(JsonSchema::parse_with_options(text, options).map_err(|error| (source, error))?));
     }
     if let Some(pattern) = &args.regex {
-        info.constraints.push(ConstraintInfo { kind: "regex", source: pattern.clone() });
+        info.constraints.push(ConstraintInfo { kind: "regex".into(), source: pattern.clone() });
         parts.push(AnyConstraint::new(Regex::new(pattern).map_err(|error| (format!("--regex {pattern:?}"), error))?));
     }
     if let Some(source) = grammar {
-        info.constraints.push(ConstraintInfo { kind: "grammar", source: source.name.clone() });
+        info.constraints.push(ConstraintInfo { kind: "grammar".into(), source: source.name.clone() });
         parts.push(AnyConstraint::new(source.compile().map_err(|error| (source.name.clone(), error))?));
     }
     match <[AnyConstraint; 1]>::try_from(parts) {
         Ok([only]) => Ok(only),
         Err(parts) => Ok(AnyConstraint::new(Product::new(parts))),
     }
-}
-
-fn json_schema(text: &str, max_whitespace: Option<u32>) -> Result<JsonSchema, ConstraintError> {
-    let mut options = Options::default();
-    options.max_whitespace = max_whitespace.unwrap_or(options.max_whitespace);
-    JsonSchema::parse_with_options(text, &options)
 }

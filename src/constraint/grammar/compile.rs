@@ -1,12 +1,12 @@
 //! From the definitions of a grammar file to what the recogniser runs on.
 
 use super::GrammarWarning;
-use super::automaton::{Nfa, RuleId, Rules, Symbol};
 use super::lexicon::{Definition, Lexicon, TerminalId};
 use super::network::Network;
 use super::pattern::{Pattern, Patterns};
 use super::problem::{Place, Problem};
 use super::recognizer::Recognizer;
+use super::rules::{Nfa, RuleId, Rules, Symbol};
 use super::syntax::{Expression, GrammarFile, Rule, is_terminal};
 use super::template;
 use crate::constraint::ConstraintError;

@@ -90,6 +90,8 @@ pub(super) struct Lexicon {
     /// `transitions[state * 256 + byte]`, or [`DEAD`].
     transitions: Vec<LexState>,
     states: Vec<State>,
+    /// For each state, whether its token is complete: asked for every byte, and so apart from the rest.
+    complete: Vec<bool>,
     terminals: Vec<Terminal>,
 }
 
@@ -100,7 +102,7 @@ impl Lexicon {
     /// If one matches the empty text, or grows past a limit. The messages name the terminal.
     pub(super) fn new(definitions: &[Definition]) -> Result<Self, ConstraintError> {
         let between = State { terminal: 0, distance: 0, bytes: ByteSet::default(), keywords: SmallVec::new() };
-        let mut lexicon = Self { transitions: vec![DEAD; 256], states: vec![between], terminals: Vec::new() };
+        let mut lexicon = Self { transitions: vec![DEAD; 256], states: vec![between], complete: Vec::new(), terminals: Vec::new() };
         for (id, definition) in definitions.iter().enumerate() {
             let id = id as TerminalId;
             let regex = compile(&definition.pattern.text, definition)?;
@@ -133,6 +135,7 @@ impl Lexicon {
             };
             lexicon.terminals.push(Terminal { name: definition.name.clone(), start, ahead, is_keyword: false });
         }
+        lexicon.complete = lexicon.states.iter().map(|state| state.distance == 0).collect();
         for state in &lexicon.states {
             for keyword in &state.keywords {
                 lexicon.terminals[*keyword as usize].is_keyword = true;
@@ -192,7 +195,7 @@ impl Lexicon {
 
     /// Whether the token is complete.
     pub(super) fn is_complete(&self, state: LexState) -> bool {
-        self.states[state as usize].distance == 0
+        self.complete[state as usize]
     }
 
     /// Whether the token is complete, cannot go on, and nothing that follows matters to it.
@@ -247,7 +250,10 @@ fn compile(pattern: &str, definition: &Definition) -> Result<Regex, ConstraintEr
     Regex::leftmost_first(pattern, TERMINAL_LIMIT).map_err(|error| {
         let problem = match error.is_unsatisfiable() {
             true => Problem::unsatisfiable(format!("the terminal {name} matches no text")),
-            false => Problem::too_large(format!("the terminal {name} cannot be compiled: {}", error.message())),
+            false => Problem::too_large(format!(
+                "the automaton of the terminal {name} passes {} MiB; use smaller repetitions",
+                TERMINAL_LIMIT >> 20
+            )),
         };
         problem.at(definition.place)
     })

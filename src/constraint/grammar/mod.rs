@@ -45,7 +45,7 @@
 //! # How it works
 //!
 //! `token.rs` and `syntax.rs` read the file, `pattern.rs` turns terminals into regular expressions, `lexicon.rs`
-//! these into automata, `automaton.rs` rules into automata that call each other. `recognizer.rs` follows
+//! these into automata, `rules.rs` rules into automata that call each other. `recognizer.rs` follows
 //! them, `stack.rs` keeps what is open. There is no lexer that commits itself to a token, and no chart: a state
 //! is a set of (place in a token, place in a rule, stack), where stacks share their tails. Earley's
 //! algorithm, which would do as well, keeps all its past in a state; here right recursion leaves no trace, left
@@ -56,7 +56,6 @@
 //! grammar is compiled. What longest match, keywords and look-ahead rule out *later* is not foreseen:
 //! with `start: INT INT` and nothing to part them, `1` is alive, though no text is.
 
-mod automaton;
 mod builtin;
 mod compile;
 mod explain;
@@ -65,6 +64,7 @@ mod network;
 mod pattern;
 mod problem;
 mod recognizer;
+mod rules;
 mod stack;
 mod syntax;
 mod template;
@@ -223,18 +223,7 @@ impl Constraint for Grammar {
     }
 
     fn mask(&self, state: &GrammarState, trie: &TokenTrie, out: &mut TokenSet) {
-        out.clear();
-        trie.walk(
-            (*state.0).clone(),
-            |readings, byte| {
-                let mut readings = readings.clone();
-                self.recognizer.step(&mut readings, byte);
-                (!readings.is_empty()).then_some(readings)
-            },
-            |token| {
-                out.insert(token);
-            },
-        );
+        self.recognizer.mask(&state.0, trie, out);
     }
 
     fn explain(&self, state: &GrammarState, bytes: &[u8]) -> Option<Rejection> {

@@ -1,7 +1,7 @@
 //! The rules as one table of positions, with all that a recogniser asks of a position.
 
-use super::automaton::{Dfa, Rules, Symbol};
 use super::lexicon::{ByteSet, LexState, Lexicon};
+use super::rules::{Dfa, Rules, Symbol};
 
 /// A position in a rule: a row of the table.
 pub(super) type PositionId = u32;

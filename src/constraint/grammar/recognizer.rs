@@ -8,9 +8,11 @@
 use super::lexicon::{BETWEEN, ByteSet, DEAD, LexState, Lexicon};
 use super::network::{Call, FIRST, LAST, Network, PositionId};
 use super::stack::Stack;
+use crate::vocab::{TokenSet, TokenTrie};
 use smallvec::SmallVec;
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// One way to read a text.
@@ -74,22 +76,8 @@ impl Recognizer {
 
     /// Reads `byte`. Nothing is left where no text goes on so.
     pub(super) fn step(&self, readings: &mut Readings, byte: u8) {
-        if let [only] = readings.as_mut_slice()
-            && only.forbidden.is_none()
-        {
-            let next = self.lexicon.next(only.token, byte);
-            // A longer match rules out that the token ended before.
-            if next != DEAD && (self.lexicon.is_complete(next) || !self.lexicon.is_complete(only.token)) {
-                only.token = next;
-                if self.lexicon.is_settled(next) {
-                    self.settle(readings);
-                }
-                return;
-            }
-            if next == DEAD && !self.lexicon.is_complete(only.token) {
-                readings.clear();
-                return;
-            }
+        if self.step_within_tokens(readings, byte) {
+            return;
         }
         let before = std::mem::take(readings);
         let mut gaps: SmallVec<[Gap; 2]> = SmallVec::new();
@@ -109,6 +97,71 @@ impl Recognizer {
             self.begin_tokens(gaps, byte, readings);
         }
         self.settle(readings);
+    }
+
+    /// Reads `byte` where no token can have ended before it; false, with nothing done, where one can.
+    fn step_within_tokens(&self, readings: &mut Readings, byte: u8) -> bool {
+        if !readings.iter().all(|reading| reading.forbidden.is_none() && self.within(reading.token, byte).is_some()) {
+            return false;
+        }
+        readings.retain(|reading| {
+            reading.token = self.lexicon.next(reading.token, byte);
+            reading.token != DEAD
+        });
+        let in_order = readings.windows(2).all(|pair| pair[0].key() < pair[1].key());
+        if !in_order || readings.iter().any(|reading| self.lexicon.is_settled(reading.token)) {
+            self.settle(readings);
+        }
+        true
+    }
+
+    /// `token` after `byte`, or [`DEAD`]; `None` where the token may have ended before the byte. A longer
+    /// match rules that out.
+    fn within(&self, token: LexState, byte: u8) -> Option<LexState> {
+        let next = self.lexicon.next(token, byte);
+        let may_have_ended = self.lexicon.is_complete(token) && (next == DEAD || !self.lexicon.is_complete(next));
+        (!may_have_ended).then_some(next)
+    }
+
+    /// Sets `out` to the tokens of the vocabulary that may come next.
+    ///
+    /// Most of a walk is within tokens of the grammar: there, readings are shared by all nodes of the trie
+    /// below the one where they began, and only their places in their tokens differ.
+    pub(super) fn mask(&self, readings: &Readings, trie: &TokenTrie, out: &mut TokenSet) {
+        #[derive(Clone)]
+        struct Walked {
+            readings: Rc<Readings>,
+            /// For each reading its token, or [`DEAD`].
+            tokens: SmallVec<[LexState; 4]>,
+        }
+        let begun =
+            |readings: Readings| Walked { tokens: readings.iter().map(|reading| reading.token).collect(), readings: Rc::new(readings) };
+        out.clear();
+        trie.walk(
+            begun(readings.clone()),
+            |walked, byte| {
+                let within = |(reading, token): (&Reading, &LexState)| match *token {
+                    DEAD => Some(DEAD),
+                    _ if reading.forbidden.is_some() => None,
+                    token => self.within(token, byte),
+                };
+                match walked.readings.iter().zip(&walked.tokens).map(within).collect::<Option<SmallVec<_>>>() {
+                    Some(tokens) => {
+                        let is_alive = tokens.iter().any(|token| *token != DEAD);
+                        is_alive.then(|| Walked { readings: walked.readings.clone(), tokens })
+                    }
+                    None => {
+                        let here = walked.readings.iter().zip(&walked.tokens).filter(|(_, token)| **token != DEAD);
+                        let mut readings = here.map(|(reading, token)| Reading { token: *token, ..reading.clone() }).collect();
+                        self.step(&mut readings, byte);
+                        (!readings.is_empty()).then(|| begun(readings))
+                    }
+                }
+            },
+            |token| {
+                out.insert(token);
+            },
+        );
     }
 
     /// Whether the token is complete, and no string of the grammar that may stand here takes its place.

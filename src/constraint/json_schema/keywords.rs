@@ -1,21 +1,26 @@
 //! What each keyword of a schema object adds to its node.
 
-use super::compile::{Compiler, Draft, decimal, escaped, type_name};
+use super::compile::{Compiler, decimal, type_name};
+use super::draft::Draft;
+use super::format;
 use super::node::{Contains, Kind, Node, NodeId};
 use super::number::{Bound, Decimal};
 use super::pattern;
+use super::resources::{Site, escaped};
+use super::strings::TextRule;
 use crate::constraint::ConstraintError;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// Keywords that describe and do not restrict.
-const ANNOTATIONS: [&str; 18] = [
+const ANNOTATIONS: [&str; 19] = [
     "$schema",
     "$id",
     "id",
     "$comment",
     "$anchor",
     "$dynamicAnchor",
+    "$recursiveAnchor",
     "$defs",
     "definitions",
     "$vocabulary",
@@ -30,25 +35,26 @@ const ANNOTATIONS: [&str; 18] = [
     "contentMediaType",
 ];
 
-/// Keywords of the standard that are not enforced: an error, never ignored.
-const NOT_ENFORCED: [&str; 3] = ["$dynamicRef", "$recursiveRef", "$recursiveAnchor"];
-
 /// Adds the rules of `object` to `node`.
 pub(super) fn apply<'a>(
     compiler: &mut Compiler<'a>,
     node: &mut Node,
     object: &'a Map<String, Value>,
-    pointer: &str,
+    site: &Site,
 ) -> Result<(), ConstraintError> {
-    // Up to draft 7, `$ref` replaces everything beside it.
-    if compiler.draft <= Draft::Draft7
+    let draft = compiler.resources.resource_of(site).draft;
+    if draft.ref_stands_alone()
         && let Some(reference) = object.get("$ref")
     {
-        return keyword(compiler, node, object, "$ref", reference, pointer);
+        return keyword(compiler, node, object, "$ref", reference, site);
     }
     for (name, value) in object {
-        keyword(compiler, node, object, name, value, pointer)?;
+        keyword(compiler, node, object, name, value, site)?;
     }
+    if !node.strings.join() {
+        node.types.kinds &= !Kind::String.bit();
+    }
+    node.objects.order = node.objects.properties.iter().map(|(name, _)| name.clone()).collect();
     node.objects.properties.sort();
     node.objects.required.sort();
     node.objects.required.dedup();
@@ -61,15 +67,26 @@ fn keyword<'a>(
     object: &'a Map<String, Value>,
     name: &str,
     value: &'a Value,
-    pointer: &str,
+    site: &Site,
 ) -> Result<(), ConstraintError> {
-    let at = format!("{pointer}/{}", escaped(name));
-    let draft = compiler.draft;
-    let wrong = |wanted: &str| ConstraintError::invalid(format!("`{name}` must be {wanted}, not {}", type_name(value))).at(at.as_str());
+    let at = compiler.resources.shown(&site.place, &escaped(name));
+    let at: &str = &at;
+    let resource = compiler.resources.resource_of(site);
+    let draft = resource.draft;
+    if resource.vocabularies.excludes(name) {
+        return Ok(());
+    }
+    let wrong = |wanted: &str| ConstraintError::invalid(format!("`{name}` must be {wanted}, not {}", type_name(value))).at(at);
     match name {
-        "$ref" => {
+        "$ref" | "$dynamicRef" | "$recursiveRef" if reference_exists(draft, name) => {
             let reference = value.as_str().ok_or_else(|| wrong("a string"))?;
-            let target = compiler.reference(reference, &at)?;
+            let (target, value) = match name {
+                "$ref" => compiler.resources.follow(site, reference, at)?,
+                "$dynamicRef" => compiler.resources.follow_dynamic(site, reference, at)?,
+                _ if reference == "#" => compiler.resources.follow_recursive(site, at)?,
+                _ => return Err(wrong("\"#\"")),
+            };
+            let target = compiler.schema(value, target)?;
             node.applicators.all.push(target);
         }
         "type" => {
@@ -105,33 +122,33 @@ fn keyword<'a>(
         }
         "enum" => {
             let values = value.as_array().ok_or_else(|| wrong("a list of values"))?;
-            compiler.one_of_values(node, values, &at)?;
+            compiler.one_of_values(node, values, at)?;
         }
-        "const" if draft >= Draft::Draft6 => compiler.one_of_values(node, std::slice::from_ref(value), &at)?,
+        "const" if draft >= Draft::Draft6 => compiler.one_of_values(node, std::slice::from_ref(value), at)?,
 
         "minLength" => node.strings.min_length = Some(count(value, &wrong)?),
         "maxLength" => node.strings.max_length = Some(count(value, &wrong)?),
         "pattern" => {
             let source = value.as_str().ok_or_else(|| wrong("a string"))?;
             match pattern::compile(source) {
-                Ok(pattern) => node.strings.patterns.push(pattern),
+                Ok(pattern) => node.strings.add(TextRule::Pattern(pattern)),
                 Err(error) if error.is_unsatisfiable() => node.types.kinds &= !Kind::String.bit(),
                 Err(error) => return Err(named(error, name).at(at)),
             }
         }
         "format" if compiler.options.format_is_annotation => drop(value.as_str().ok_or_else(|| wrong("a string"))?),
         "format" => {
-            let format = value.as_str().ok_or_else(|| wrong("a string"))?;
-            return Err(ConstraintError::unsupported(format!(
-                "`format` is not enforced yet (here {format:?}); use `pattern`, or take formats as annotations"
-            ))
-            .at(at));
+            let name = value.as_str().ok_or_else(|| wrong("a string"))?;
+            match format::find(name) {
+                Some(format) => node.strings.add(TextRule::Format(format)),
+                None => compiler.note(at.to_owned(), format!("the format {name:?} is not one of the standard and is not enforced")),
+            }
         }
 
-        "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum" => bound(node, object, draft, name, value, &at)?,
+        "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum" => bound(node, object, draft, name, value, at)?,
         "multipleOf" => {
             let Value::Number(number) = value else { return Err(wrong("a number")) };
-            let divisor = decimal(&number.to_string(), &at)?;
+            let divisor = decimal(&number.to_string(), at)?;
             if divisor <= zero() {
                 return Err(ConstraintError::invalid("`multipleOf` must be above 0").at(at));
             }
@@ -140,24 +157,23 @@ fn keyword<'a>(
 
         "properties" => {
             for (name, value) in value.as_object().ok_or_else(|| wrong("an object of schemas"))? {
-                let child = compiler.schema(value, &format!("{at}/{}", escaped(name)))?;
+                let child = compiler.child(site, value, &format!("properties/{}", escaped(name)))?;
                 node.objects.properties.push((name.as_str().into(), child));
             }
         }
         "patternProperties" => {
             for (source, value) in value.as_object().ok_or_else(|| wrong("an object of schemas"))? {
-                let place = format!("{at}/{}", escaped(source));
-                let child = compiler.schema(value, &place)?;
+                let child = compiler.child(site, value, &format!("patternProperties/{}", escaped(source)))?;
                 match pattern::compile(source) {
                     Ok(pattern) => node.objects.patterns.push((pattern, child)),
                     Err(error) if error.is_unsatisfiable() => {}
-                    Err(error) => return Err(named(error, name).at(place)),
+                    Err(error) => return Err(named(error, name).at(format!("{at}/{}", escaped(source)))),
                 }
             }
         }
-        "additionalProperties" => node.objects.additional = Some(compiler.schema(value, &at)?),
-        "unevaluatedProperties" if draft >= Draft::Draft2019 => node.objects.unevaluated = Some(compiler.schema(value, &at)?),
-        "propertyNames" if draft >= Draft::Draft6 => node.objects.names = Some(compiler.schema(value, &at)?),
+        "additionalProperties" => node.objects.additional = Some(compiler.child(site, value, name)?),
+        "unevaluatedProperties" if draft >= Draft::Draft2019 => node.objects.unevaluated = Some(compiler.child(site, value, name)?),
+        "propertyNames" if draft >= Draft::Draft6 => node.objects.names = Some(compiler.child(site, value, name)?),
         "required" => node.objects.required.extend(strings(value, &wrong)?),
         "minProperties" => node.objects.min_properties = Some(count(value, &wrong)?),
         "maxProperties" => node.objects.max_properties = Some(count(value, &wrong)?),
@@ -168,7 +184,7 @@ fn keyword<'a>(
         }
         "dependentSchemas" if draft >= Draft::Draft2019 => {
             for (name, value) in value.as_object().ok_or_else(|| wrong("an object of schemas"))? {
-                let child = compiler.schema(value, &format!("{at}/{}", escaped(name)))?;
+                let child = compiler.child(site, value, &format!("dependentSchemas/{}", escaped(name)))?;
                 node.applicators.dependent.push((name.as_str().into(), child));
             }
         }
@@ -178,23 +194,23 @@ fn keyword<'a>(
                 if value.is_array() {
                     node.objects.dependent_required.push((name.as_str().into(), strings(value, &wrong)?));
                 } else {
-                    let child = compiler.schema(value, &format!("{at}/{}", escaped(name)))?;
+                    let child = compiler.child(site, value, &format!("dependencies/{}", escaped(name)))?;
                     node.applicators.dependent.push((name.as_str().into(), child));
                 }
             }
         }
 
-        "prefixItems" if draft >= Draft::Draft2020 => node.arrays.prefix = schemas(compiler, value, &at, &wrong)?,
+        "prefixItems" if draft >= Draft::Draft2020 => node.arrays.prefix = schemas(compiler, value, name, site, &wrong)?,
         "items" if value.is_array() && draft < Draft::Draft2020 => {
-            node.arrays.prefix = schemas(compiler, value, &at, &wrong)?;
+            node.arrays.prefix = schemas(compiler, value, name, site, &wrong)?;
             if let Some(additional) = object.get("additionalItems") {
-                node.arrays.items = Some(compiler.schema(additional, &format!("{pointer}/additionalItems"))?);
+                node.arrays.items = Some(compiler.child(site, additional, "additionalItems")?);
             }
         }
-        "items" => node.arrays.items = Some(compiler.schema(value, &at)?),
+        "items" => node.arrays.items = Some(compiler.child(site, value, name)?),
         // With a list of items it is read there; without one it means nothing.
-        "additionalItems" if draft < Draft::Draft2020 => drop(compiler.schema(value, &at)?),
-        "unevaluatedItems" if draft >= Draft::Draft2019 => node.arrays.unevaluated = Some(compiler.schema(value, &at)?),
+        "additionalItems" if draft < Draft::Draft2020 => drop(compiler.child(site, value, name)?),
+        "unevaluatedItems" if draft >= Draft::Draft2019 => node.arrays.unevaluated = Some(compiler.child(site, value, name)?),
         "minItems" => node.arrays.min_items = Some(count(value, &wrong)?),
         "maxItems" => node.arrays.max_items = Some(count(value, &wrong)?),
         "uniqueItems" => node.arrays.unique = value.as_bool().ok_or_else(|| wrong("true or false"))?,
@@ -202,14 +218,16 @@ fn keyword<'a>(
             let limits = draft >= Draft::Draft2019;
             let limit = |name: &str| match object.get(name).filter(|_| limits) {
                 Some(value) => {
-                    let wrong =
-                        |wanted: &str| ConstraintError::invalid(format!("`{name}` must be {wanted}")).at(format!("{pointer}/{name}"));
+                    let wrong = |wanted: &str| {
+                        ConstraintError::invalid(format!("`{name}` must be {wanted}"))
+                            .at(format!("{}/{name}", at.trim_end_matches("/contains")))
+                    };
                     count(value, &wrong).map(Some)
                 }
                 None => Ok(None),
             };
             node.arrays.contains = Some(Contains {
-                node: compiler.schema(value, &at)?,
+                node: compiler.child(site, value, name)?,
                 min: limit("minContains")?.unwrap_or(1),
                 max: limit("maxContains")?,
                 evaluates: draft >= Draft::Draft2020,
@@ -219,37 +237,36 @@ fn keyword<'a>(
         "minContains" | "maxContains" if draft >= Draft::Draft2019 => drop(count(value, &wrong)?),
 
         "allOf" => {
-            let all = schemas(compiler, value, &at, &wrong)?;
+            let all = schemas(compiler, value, name, site, &wrong)?;
             node.applicators.all.extend(all);
         }
         "anyOf" => {
-            let any = schemas(compiler, value, &at, &wrong)?;
+            let any = schemas(compiler, value, name, site, &wrong)?;
             node.applicators.any.push(any);
         }
         "oneOf" => {
-            let one = schemas(compiler, value, &at, &wrong)?;
+            let one = schemas(compiler, value, name, site, &wrong)?;
             node.applicators.one.push(distinct(compiler, one)?);
         }
         "not" => {
-            let not = compiler.schema(value, &at)?;
+            let not = compiler.child(site, value, name)?;
             node.applicators.not.push(not);
         }
         "if" if draft >= Draft::Draft7 => {
             let mut branch = |name: &str| match object.get(name) {
-                Some(value) => compiler.schema(value, &format!("{pointer}/{name}")),
+                Some(value) => compiler.child(site, value, name),
                 None => Ok(NodeId::ANY),
             };
             let (then, otherwise) = (branch("then")?, branch("else")?);
-            node.applicators.conditional = Some((compiler.schema(value, &at)?, then, otherwise));
+            node.applicators.conditional = Some((compiler.child(site, value, name)?, then, otherwise));
         }
         // Read with `if`; without it they mean nothing.
-        "then" | "else" if draft >= Draft::Draft7 => drop(compiler.schema(value, &at)?),
+        "then" | "else" if draft >= Draft::Draft7 => drop(compiler.child(site, value, name)?),
 
         _ if ANNOTATIONS.contains(&name) || name == "contentSchema" => {}
-        _ if NOT_ENFORCED.contains(&name) => {
-            return Err(ConstraintError::unsupported(format!("`{name}` is not enforced yet")).at(at));
+        _ if compiler.options.unknown_keywords => {
+            compiler.note(at.to_owned(), format!("`{name}` is no keyword of this version of JSON Schema and is not enforced"));
         }
-        _ if compiler.options.unknown_keywords => {}
         _ => {
             return Err(ConstraintError::unsupported(format!(
                 "`{name}` is no keyword of this version of JSON Schema; if it only describes, allow unknown keywords"
@@ -258,6 +275,15 @@ fn keyword<'a>(
         }
     }
     Ok(())
+}
+
+/// Whether the draft has the keyword of reference.
+fn reference_exists(draft: Draft, name: &str) -> bool {
+    match name {
+        "$dynamicRef" => draft >= Draft::Draft2020,
+        "$recursiveRef" => draft == Draft::Draft2019,
+        _ => true,
+    }
 }
 
 fn bound(node: &mut Node, object: &Map<String, Value>, draft: Draft, name: &str, value: &Value, at: &str) -> Result<(), ConstraintError> {
@@ -303,11 +329,12 @@ fn distinct(compiler: &mut Compiler<'_>, nodes: Vec<NodeId>) -> Result<Vec<NodeI
 fn schemas<'a>(
     compiler: &mut Compiler<'a>,
     value: &'a Value,
-    at: &str,
+    name: &str,
+    site: &Site,
     wrong: &impl Fn(&str) -> ConstraintError,
 ) -> Result<Vec<NodeId>, ConstraintError> {
     let list = value.as_array().ok_or_else(|| wrong("a list of schemas"))?;
-    list.iter().enumerate().map(|(index, value)| compiler.schema(value, &format!("{at}/{index}"))).collect()
+    list.iter().enumerate().map(|(index, value)| compiler.child(site, value, &format!("{name}/{index}"))).collect()
 }
 
 fn strings(value: &Value, wrong: &impl Fn(&str) -> ConstraintError) -> Result<Vec<Arc<str>>, ConstraintError> {

@@ -6,33 +6,57 @@
 //! closes its verdict is exact. Prefixes are judged as tightly as is cheap: names by those still
 //! possible, strings by automata and lists, numbers by intervals, branches as soon as they fail.
 //!
-//! A schema is compiled (`compile.rs`, `keywords.rs`, `pattern.rs`) to a graph of nodes (`node.rs`);
-//! `plan.rs` unrolls what judges one value; `machine.rs` is the byte automaton, with `text.rs` and
-//! `scalar.rs` for what is inside strings and numbers and `container.rs` for open objects and arrays;
-//! `number.rs` is exact decimal arithmetic; `refusal.rs` puts refusals in words.
+//! A schema is compiled (`compile.rs`, `keywords.rs`; references: `draft.rs`,
+//! `documents.rs`, `resources.rs`) to a graph of nodes (`node.rs`). `plan.rs` unrolls what judges one
+//! value, and `expected.rs` numbers what is asked of a value that is to come. `machine.rs` is the byte
+//! automaton, with `text.rs` and `scalar.rs` for what is inside strings and numbers, `layout.rs` for white
+//! space, `container.rs` for open objects and arrays, `members.rs` for what their members are sent to, and
+//! `value.rs` for what is remembered of them; `mask.rs` and `rest.rs` look ahead,
+//! `outlook.rs` does in words. `strings.rs`, `pattern/`,
+//! `format/` and `number.rs` (exact decimals) are the rules of scalars; `refusal.rs` puts refusals in words.
+//! `notes.rs` tells what is not enforced.
 
 mod compile;
 mod container;
+mod documents;
+mod draft;
+mod expected;
+mod format;
 mod keywords;
+mod layout;
 mod machine;
+mod mask;
+mod members;
 mod node;
+mod notes;
 mod number;
 mod options;
+mod outlook;
 mod pattern;
+mod place;
 mod plan;
 mod refusal;
+mod resources;
+mod rest;
 mod scalar;
+mod strings;
 mod text;
+mod value;
 
+pub use documents::Documents;
+pub use draft::Draft;
 pub use machine::JsonState;
+pub use notes::Note;
 pub use options::Options;
 
 use super::{Constraint, ConstraintError, Rejection};
+use crate::vocab::{TokenSet, TokenTrie};
+use expected::{Expected, ExpectedId, PlanId, Table};
 use node::{Node, NodeId};
 use plan::Plan;
 use serde_json::Value;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 /// The JSON texts whose value satisfies a schema.
 ///
@@ -49,9 +73,15 @@ use std::sync::{Arc, OnceLock};
 /// ```
 pub struct JsonSchema {
     nodes: Vec<Node>,
-    plans: Vec<OnceLock<Arc<Plan>>>,
-    root: NodeId,
+    table: Table,
+    /// What is asked where a node alone judges a value, by node.
+    alone: Vec<OnceLock<ExpectedId>>,
+    /// What is asked of the document.
+    root: ExpectedId,
     options: Options,
+    /// Lower bounds on the bytes of a value, by node; worked out when asked for.
+    least: OnceLock<Vec<u64>>,
+    notes: Vec<Note>,
 }
 
 impl JsonSchema {
@@ -94,12 +124,45 @@ impl JsonSchema {
         Self::with_options(&value, options)
     }
 
+    /// What of the schema is not enforced: formats that the standard does not know, and keywords where
+    /// [`Options::unknown_keywords`] lets them pass. In the order in which they were met.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    fn of_nodes(nodes: Vec<Node>, root: NodeId, options: Options, notes: Vec<Note>) -> Self {
+        let alone = nodes.iter().map(|_| OnceLock::new()).collect();
+        let mut schema = Self { nodes, table: Table::new(), alone, root: ExpectedId::NOTHING, options, least: OnceLock::new(), notes };
+        schema.root = schema.expected_alone(root);
+        schema
+    }
+
+    fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.index()]
+    }
+
+    fn plan(&self, id: PlanId) -> &Plan {
+        self.table.plan(id)
+    }
+
+    fn expected(&self, id: ExpectedId) -> &Expected {
+        self.table.expected(id)
+    }
+
+    /// What is asked of a value that this node alone judges.
+    fn expected_alone(&self, node: NodeId) -> ExpectedId {
+        *self.alone[node.index()].get_or_init(|| {
+            let plan = Some(self.table.plan_of(&self.nodes, &[node]));
+            self.table.number(Expected { plan, ..Expected::default() })
+        })
+    }
+
     /// The first refusal among `bytes`, with its offset and the state before it.
     fn first_refusal(&self, state: &JsonState, bytes: &[u8]) -> Option<(usize, JsonState, refusal::Refusal)> {
         let mut after = state.clone();
         bytes.iter().enumerate().find_map(|(offset, byte)| {
             let before = after.clone();
-            self.step(&mut after, *byte).err().map(|refusal| (offset, before, refusal))
+            self.take(&mut after, &[*byte]).err().map(|refusal| (offset, before, refusal))
         })
     }
 }
@@ -119,11 +182,23 @@ impl Constraint for JsonSchema {
 
     fn advance(&self, state: &JsonState, bytes: &[u8]) -> Option<JsonState> {
         let mut state = state.clone();
-        bytes.iter().all(|byte| self.step(&mut state, *byte).is_ok()).then_some(state)
+        self.take(&mut state, bytes).is_ok().then_some(state)
     }
 
     fn may_end(&self, state: &JsonState) -> bool {
         self.is_complete(state)
+    }
+
+    fn forced(&self, state: &JsonState, out: &mut Vec<u8>) {
+        self.forced_bytes(state, out);
+    }
+
+    fn closing_cost(&self, state: &JsonState) -> Option<usize> {
+        usize::try_from(self.fewest_bytes(state)).ok()
+    }
+
+    fn mask(&self, state: &JsonState, trie: &TokenTrie, out: &mut TokenSet) {
+        self.fill_mask(state, trie, out);
     }
 
     fn explain(&self, state: &JsonState, bytes: &[u8]) -> Option<Rejection> {

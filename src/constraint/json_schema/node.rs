@@ -7,7 +7,9 @@
 //! that nothing but scalars is ever compared.
 
 use super::number::{Decimal, NumberRules};
-use crate::constraint::Regex;
+use super::pattern::Pattern;
+use super::plan::Verdict;
+use super::strings::StringRules;
 use std::sync::Arc;
 
 /// A node's place in its schema's list.
@@ -19,6 +21,10 @@ impl NodeId {
     pub(super) const ANY: Self = Self(0);
     /// The schema `false`, the second of every list.
     pub(super) const NONE: Self = Self(1);
+
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
 }
 
 /// The type of a JSON value, as its first byte tells.
@@ -34,6 +40,8 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    pub(super) const ALL: [Self; 7] = [Self::Null, Self::True, Self::False, Self::Number, Self::String, Self::Array, Self::Object];
+
     pub(super) const fn bit(self) -> u8 {
         1 << self as u8
     }
@@ -69,22 +77,21 @@ impl Enumeration {
         self.strings.get(at).is_some_and(|string| string.as_bytes().starts_with(prefix))
     }
 
+    /// Whether a string of the list begins with `prefix` and is longer.
+    pub(super) fn goes_on(&self, prefix: &[u8]) -> bool {
+        let at = self.strings.partition_point(|string| string.as_bytes() <= prefix);
+        self.strings.get(at).is_some_and(|string| string.as_bytes().starts_with(prefix))
+    }
+
+    /// The least number of bytes that make a string of the list of `prefix`.
+    pub(super) fn shortest_rest(&self, prefix: &[u8]) -> usize {
+        let at = self.strings.partition_point(|string| string.as_bytes() < prefix);
+        let begun = self.strings[at..].iter().take_while(|string| string.as_bytes().starts_with(prefix));
+        begun.map(|string| string.len() - prefix.len()).min().unwrap_or(0)
+    }
+
     pub(super) fn has_string(&self, text: &[u8]) -> bool {
         self.strings.binary_search_by(|string| string.as_bytes().cmp(text)).is_ok()
-    }
-}
-
-#[derive(Clone, Debug, Default)]
-pub(super) struct StringRules {
-    /// In code points.
-    pub(super) min_length: Option<u64>,
-    pub(super) max_length: Option<u64>,
-    pub(super) patterns: Vec<Regex>,
-}
-
-impl StringRules {
-    pub(super) fn is_empty(&self) -> bool {
-        self.min_length.is_none() && self.max_length.is_none() && self.patterns.is_empty()
     }
 }
 
@@ -92,7 +99,9 @@ impl StringRules {
 pub(super) struct ObjectRules {
     /// Sorted by name.
     pub(super) properties: Vec<(Arc<str>, NodeId)>,
-    pub(super) patterns: Vec<(Regex, NodeId)>,
+    /// The names of `properties` as the schema lists them.
+    pub(super) order: Vec<Arc<str>>,
+    pub(super) patterns: Vec<(Pattern, NodeId)>,
     pub(super) additional: Option<NodeId>,
     pub(super) unevaluated: Option<NodeId>,
     pub(super) names: Option<NodeId>,
@@ -141,7 +150,7 @@ impl ObjectRules {
             found = true;
         }
         for (pattern, node) in &self.patterns {
-            if matches_whole(pattern, name) {
+            if pattern.matches(name) {
                 child(*node);
                 found = true;
             }
@@ -152,12 +161,6 @@ impl ObjectRules {
         }
         found
     }
-}
-
-/// Whether the compiled pattern matches; patterns of schemas are compiled so that they span the text.
-pub(super) fn matches_whole(pattern: &Regex, text: &str) -> bool {
-    use crate::constraint::Constraint;
-    pattern.advance(&pattern.start(), text.as_bytes()).is_some_and(|state| pattern.may_end(&state))
 }
 
 #[derive(Clone, Debug, Default)]
@@ -259,6 +262,15 @@ impl Node {
                 Kind::String => !enumeration.strings.is_empty(),
                 Kind::Array | Kind::Object => false,
             })
+    }
+
+    /// The verdict of the node's own rules on a value of which only the kind is known.
+    pub(super) fn verdict_by_kind(&self, kind: Kind) -> Verdict {
+        match (self.allows_kind(kind), self.holds_for(kind)) {
+            (false, _) => Verdict::Fails,
+            (true, true) => Verdict::Holds,
+            (true, false) => Verdict::Open,
+        }
     }
 
     /// Whether a value of `kind` that is allowed satisfies the node's own rules for certain.

@@ -222,7 +222,7 @@ impl NumberRules {
             return self.below_zero_is_possible();
         }
         let fractional = body.contains('.');
-        if exponents && !(integer && !fractional) {
+        if exponents && (!integer || fractional) {
             // Any magnitude can be reached but the sign, and zero only from zeros.
             let zeros = body.bytes().all(|byte| matches!(byte, b'0' | b'.'));
             return match negative {

@@ -1,8 +1,10 @@
 //! Why a byte was refused, in the words of the schema.
 
 use super::JsonSchema;
-use super::container::{Body, Members};
+use super::container::Body;
 use super::node::{Kind, Node, NodeId};
+use super::resources::escaped;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Which rule failed.
@@ -12,7 +14,10 @@ pub(super) enum Reason {
     Enumeration,
     MinLength,
     MaxLength,
-    Pattern,
+    /// The rules of an automaton of the node's strings.
+    Text(usize),
+    /// A rule that is judged when the string ends.
+    WholeText(usize),
     Number,
     MultipleOf,
     Integer,
@@ -21,9 +26,14 @@ pub(super) enum Reason {
     MaxProperties,
     AdditionalProperties,
     PropertyNames,
-    Unevaluated,
+    /// A property that no value may have.
+    Forbidden(Arc<str>),
+    UnevaluatedProperties,
+    UnevaluatedItems,
     MinItems,
     MaxItems,
+    /// No value may stand where the next item would.
+    NoItem,
     UniqueItems,
     Contains,
 }
@@ -36,6 +46,8 @@ pub(super) enum Refusal {
     Duplicate(Arc<str>),
     /// A node's rule; `None` where only several together refuse.
     Schema(Option<NodeId>, Reason),
+    /// The kind of a value, where what the node applies allows only those of these bits.
+    Kinds(NodeId, u8),
 }
 
 impl Refusal {
@@ -45,6 +57,7 @@ impl Refusal {
             Self::Json(expected) => ((*expected).to_owned(), None),
             Self::Duplicate(name) => (format!("a property other than {name:?}, which the object already has"), None),
             Self::Schema(None, _) => ("a value that the combined rules of the schema allow".to_owned(), None),
+            Self::Kinds(id, kinds) => (kinds_in_words(*kinds, false), Some(schema.node(*id).pointer.to_string())),
             Self::Schema(Some(id), reason) => {
                 let node = schema.node(*id);
                 let keyword = reason.keyword(node);
@@ -56,8 +69,11 @@ impl Refusal {
 }
 
 impl Reason {
-    fn keyword(&self, node: &Node) -> &'static str {
-        match self {
+    fn keyword(&self, node: &Node) -> Cow<'static, str> {
+        let keyword = match self {
+            Self::Forbidden(name) if node.objects.property(name).is_some() => {
+                return format!("properties/{}", escaped(name)).into();
+            }
             Self::Kind if node.enumeration.is_some() => "",
             Self::Kind if node.types.kinds == 0 => "",
             Self::Kind | Self::Integer => "type",
@@ -65,22 +81,27 @@ impl Reason {
             Self::Enumeration | Self::Number => "",
             Self::MinLength => "minLength",
             Self::MaxLength => "maxLength",
-            Self::Pattern => "pattern",
+            Self::Text(at) => node.strings.automaton_words(*at).1,
+            Self::WholeText(rule) => node.strings.rule_words(*rule).1,
             Self::MultipleOf => "multipleOf",
             Self::Required(_) => "required",
             Self::MinProperties => "minProperties",
             Self::MaxProperties => "maxProperties",
             Self::AdditionalProperties => "additionalProperties",
             Self::PropertyNames => "propertyNames",
-            Self::Unevaluated => "",
+            Self::Forbidden(_) => "additionalProperties",
+            Self::UnevaluatedProperties => "unevaluatedProperties",
+            Self::UnevaluatedItems => "unevaluatedItems",
             Self::MinItems => "minItems",
             Self::MaxItems => "maxItems",
+            Self::NoItem => "items",
             Self::UniqueItems => "uniqueItems",
             Self::Contains => "contains",
-        }
+        };
+        keyword.into()
     }
 
-    fn words(&self, node: &Node, around: Option<&Body>) -> String {
+    pub(super) fn words(&self, node: &Node, around: Option<&Body>) -> String {
         match self {
             Self::Kind | Self::Enumeration if node.enumeration.is_some() => enumeration(node),
             Self::Kind | Self::Enumeration => kinds(node),
@@ -89,13 +110,17 @@ impl Reason {
             Self::MultipleOf => node.numbers.multiple_of.as_ref().map_or(String::new(), |divisor| format!("a multiple of {divisor}")),
             Self::MinLength => format!("at least {} characters", node.strings.min_length.unwrap_or(0)),
             Self::MaxLength => format!("at most {} characters", node.strings.max_length.unwrap_or(0)),
-            Self::Pattern => "a string that matches the pattern".to_owned(),
+            Self::Text(at) => node.strings.automaton_words(*at).0,
+            Self::WholeText(rule) => node.strings.rule_words(*rule).0,
             Self::Required(name) => format!("the required property {name:?}"),
             Self::MinProperties => format!("at least {} properties", node.objects.min_properties.unwrap_or(0)),
             Self::MaxProperties => format!("at most {} properties", node.objects.max_properties.unwrap_or(0)),
             Self::AdditionalProperties => names(node, around),
             Self::PropertyNames => "a property name that `propertyNames` allows".to_owned(),
-            Self::Unevaluated => "no members that the schema does not name".to_owned(),
+            Self::Forbidden(_) => names(node, around),
+            Self::UnevaluatedProperties => "no properties that the schema does not name".to_owned(),
+            Self::UnevaluatedItems => "no items that the schema does not describe".to_owned(),
+            Self::NoItem => "no further item".to_owned(),
             Self::MinItems => format!("at least {} items", node.arrays.min_items.unwrap_or(0)),
             Self::MaxItems => format!("at most {} items", node.arrays.max_items.unwrap_or(0)),
             Self::UniqueItems => "an item that the array does not hold yet".to_owned(),
@@ -111,15 +136,19 @@ impl Reason {
 }
 
 fn kinds(node: &Node) -> String {
+    kinds_in_words(node.types.kinds, node.types.integer)
+}
+
+fn kinds_in_words(kinds: u8, integer: bool) -> String {
     let named = [
         (Kind::Null.bit(), "null"),
         (Kind::True.bit() | Kind::False.bit(), "a boolean"),
-        (Kind::Number.bit(), if node.types.integer { "an integer" } else { "a number" }),
+        (Kind::Number.bit(), if integer { "an integer" } else { "a number" }),
         (Kind::String.bit(), "a string"),
         (Kind::Array.bit(), "an array"),
         (Kind::Object.bit(), "an object"),
     ];
-    let names: Vec<&str> = named.into_iter().filter(|(bits, _)| node.types.kinds & bits != 0).map(|(_, name)| name).collect();
+    let names: Vec<&str> = named.into_iter().filter(|(bits, _)| kinds & bits != 0).map(|(_, name)| name).collect();
     match names.len() {
         0 => "no value at all".to_owned(),
         6 => "another value".to_owned(),
@@ -136,8 +165,8 @@ fn enumeration(node: &Node) -> String {
     match &all[..] {
         [] => "no value at all".to_owned(),
         [one] => one.clone(),
-        [some @ ..] if some.len() <= 12 => format!("one of {}", some.join(", ")),
-        [some @ ..] => format!("one of {}, ... ({} in all)", some[..12].join(", "), some.len()),
+        some if some.len() <= 12 => format!("one of {}", some.join(", ")),
+        some => format!("one of {}, ... ({} in all)", some[..12].join(", "), some.len()),
     }
 }
 
@@ -151,10 +180,7 @@ fn bounds(node: &Node) -> String {
 }
 
 fn names(node: &Node, around: Option<&Body>) -> String {
-    let seen = |name: &str| match around {
-        Some(Body { members: Members::Object { seen, .. }, .. }) => seen.iter().any(|other| **other == *name),
-        _ => false,
-    };
+    let seen = |name: &str| around.is_some_and(|around| around.has_seen(name));
     let open: Vec<String> = node.objects.properties.iter().filter(|(name, _)| !seen(name)).map(|(name, _)| format!("{name:?}")).collect();
     match (&open[..], node.objects.patterns.is_empty()) {
         ([], true) => "no further property".to_owned(),

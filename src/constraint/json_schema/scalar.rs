@@ -1,36 +1,52 @@
 //! Strings and numbers while they are written, and what the nodes think of them so far.
+//!
+//! Rules are asked when bytes that came together have been taken, not at each of them: what has failed
+//! for a prefix fails for every text that begins so, and asking late gives the same answer. Patterns are
+//! followed byte by byte, since their automata must be.
 
 use super::JsonSchema;
-use super::container::Expected;
+use super::container::Aside;
+use super::expected::ExpectedId;
 use super::node::{Kind, Node, NodeId};
 use super::number::{Bound, Decimal, NumberRules};
-use super::plan::{Verdict, Verdicts};
+use super::plan::{Plan, Verdict, Verdicts};
 use super::refusal::Reason;
+use super::strings::{Limit, StringRules, TextAutomaton};
 use super::text::Inside;
-use crate::constraint::{Constraint, Regex, RegexState};
+use super::value::Value;
+use crate::constraint::RegexState;
 use smallvec::SmallVec;
 
 /// A string that is being written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct OpenString {
     pub(super) inside: Inside,
-    pub(super) expected: Expected,
+    pub(super) expected: ExpectedId,
     pub(super) own: Verdicts,
+    /// Whether any text will do and nobody wants to know it.
+    free: bool,
+    /// Whether the value is compared with others.
+    recorded: bool,
+    /// How far the length is counted: one past the last at which a limit can tell.
+    length_cap: Aside<u64>,
+    /// In code points.
+    length: u64,
     /// The states of the patterns of the entries with open rules, in their order; `None`: it is dead.
     automata: SmallVec<[Option<RegexState>; 2]>,
-    /// The text so far, where a list of strings is open.
+    /// The text so far, where a list of strings is open, or a rule that is judged at the end, or the value
+    /// is compared.
     text: Option<SmallVec<[u8; 16]>>,
-    /// In code points, where a limit is open; no further than any limit reaches.
-    length: u64,
 }
 
 /// A number that is being written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct OpenNumber {
     pub(super) phase: Phase,
-    pub(super) expected: Expected,
+    pub(super) expected: ExpectedId,
     pub(super) own: Verdicts,
-    /// The text so far, where any rule is open.
+    /// Whether the value is compared with others.
+    recorded: bool,
+    /// The text so far, where any rule is open or the value is compared.
     text: Option<SmallVec<[u8; 16]>>,
 }
 
@@ -88,121 +104,232 @@ impl Phase {
 pub(super) type Failure = Option<(NodeId, Reason)>;
 
 impl OpenString {
-    pub(super) fn new(schema: &JsonSchema, expected: Expected, own: Verdicts) -> Self {
-        let mut string = Self { inside: Inside::Between, expected, own, automata: SmallVec::new(), text: None, length: 0 };
-        let (mut automata, mut text) = (SmallVec::new(), None);
-        for (_, node) in string.open_entries(schema) {
-            automata.extend(node.strings.patterns.iter().map(|pattern| Some(pattern.start())));
-            if node.enumeration.is_some() {
-                text = Some(SmallVec::new());
+    pub(super) fn new(schema: &JsonSchema, expected: ExpectedId, own: Verdicts, recorded: bool) -> Self {
+        let mut string = Self {
+            inside: Inside::Between,
+            expected,
+            own,
+            free: false,
+            recorded,
+            length_cap: Aside(schema.options.max_string.map_or(0, |max| max.saturating_add(1))),
+            length: 0,
+            automata: SmallVec::new(),
+            text: recorded.then(SmallVec::new),
+        };
+        if let Some(plan) = schema.expected(expected).plan {
+            for (entry, node) in schema.string_entries(schema.plan(plan)) {
+                string.automata.extend(node.strings.automata().iter().map(|automaton| Some(automaton.start())));
+                if string.own[entry] == Verdict::Open {
+                    string.length_cap.0 = string.length_cap.0.max(length_cap(node));
+                    if node.enumeration.is_some() || node.strings.needs_text() {
+                        string.text.get_or_insert_default();
+                    }
+                }
             }
         }
-        (string.automata, string.text) = (automata, text);
+        string.free_if_decided(schema);
         string
     }
 
-    fn open_entries<'a>(&'a self, schema: &'a JsonSchema) -> impl Iterator<Item = (usize, &'a Node)> {
-        open_entries(schema, &self.expected, &self.own)
-    }
-
-    /// Whether no rule is open: any text will do.
+    /// Whether any text will do and nobody wants to know it.
     pub(super) fn is_free(&self) -> bool {
-        !self.own.contains(&Verdict::Open)
+        self.free
     }
 
-    /// Takes bytes of the text: one as it stands, or those of a whole character. Tells of an entry that
-    /// failed by it.
-    pub(super) fn push(&mut self, schema: &JsonSchema, bytes: &[u8]) -> Failure {
-        if self.is_free() {
-            return None;
+    fn free_if_decided(&mut self, schema: &JsonSchema) {
+        if self.own.contains(&Verdict::Open) {
+            return;
+        }
+        self.automata.clear();
+        if !self.recorded {
+            self.text = None;
+        }
+        if schema.options.max_string.is_none() {
+            self.length = 0;
+            self.free = !self.recorded;
+        }
+    }
+
+    /// Takes bytes of the text: one as it stands, or those of a whole character.
+    pub(super) fn push(&mut self, schema: &JsonSchema, bytes: &[u8]) {
+        if self.free {
+            return;
         }
         if let Some(text) = &mut self.text {
             text.extend_from_slice(bytes);
         }
         let begins = bytes[0] & 0xC0 != 0x80;
-        let cap = self.open_entries(schema).map(|(_, node)| cap(node)).max().unwrap_or(0);
-        if begins && self.length < cap {
+        if begins && self.length < self.length_cap.0 {
             self.length += 1;
         }
-        let mut automata = std::mem::take(&mut self.automata);
-        let mut at = 0;
-        let mut failures: SmallVec<[(usize, Reason); 2]> = SmallVec::new();
-        // An entry that has failed keeps its place among the automata until the string ends.
-        for (entry, node) in self.entries_with_automata(schema) {
-            let states = &mut automata[at..at + node.strings.patterns.len()];
-            at += states.len();
-            if self.own[entry] != Verdict::Open {
-                continue;
-            }
-            for (state, pattern) in states.iter_mut().zip(&node.strings.patterns) {
-                *state = state.and_then(|state| pattern.advance(&state, bytes));
-            }
-            if let Some(reason) = self.prefix_reason(node, states) {
-                failures.push((entry, reason));
-            }
+        if self.automata.is_empty() {
+            return;
         }
-        self.automata = automata;
-        self.fail(failures)
+        let Some(plan) = schema.expected(self.expected).plan else { return };
+        let automata = schema.string_entries(schema.plan(plan)).flat_map(|(_, node)| node.strings.automata());
+        for (state, automaton) in self.automata.iter_mut().zip(automata) {
+            *state = state.and_then(|state| automaton.advance(state, bytes));
+        }
     }
 
-    /// Tells of an entry that fails because a character must follow, and none can.
-    pub(super) fn must_go_on(&mut self, schema: &JsonSchema) -> Failure {
-        let mut at = 0;
-        let mut failures: SmallVec<[(usize, Reason); 2]> = SmallVec::new();
-        for (entry, node) in self.entries_with_automata(schema) {
-            let states = &self.automata[at..at + node.strings.patterns.len()];
-            at += states.len();
-            if self.own[entry] != Verdict::Open {
-                continue;
-            }
-            let stuck = |(state, pattern): (&Option<RegexState>, &Regex)| state.is_some_and(|state| pattern.is_stuck(state));
-            if node.strings.max_length.is_some_and(|max| self.length >= max) {
-                failures.push((entry, Reason::MaxLength));
-            } else if states.iter().zip(&node.strings.patterns).any(stuck) {
-                failures.push((entry, Reason::Pattern));
-            } else if let (Some(enumeration), Some(text)) = (&node.enumeration, &self.text)
-                && !enumeration.strings.iter().any(|string| string.len() > text.len() && string.as_bytes().starts_with(text))
-            {
-                failures.push((entry, Reason::Enumeration));
-            }
+    /// Lets the entries fail that no text beginning so satisfies, and tells of the first; whether a limit
+    /// of the options is passed is told by [`OpenString::is_too_long`].
+    pub(super) fn judge_prefix(&mut self, schema: &JsonSchema) -> Failure {
+        if self.free {
+            return None;
         }
-        self.fail(failures)
+        let goes_on = self.inside != Inside::Between;
+        let failure = self.judge(schema, |string, node, states| {
+            string.prefix_reason(node, states).or_else(|| goes_on.then(|| string.stuck_reason(node, states)).flatten())
+        });
+        self.free_if_decided(schema);
+        failure
+    }
+
+    /// Whether the string is longer than the options allow, or must become so.
+    pub(super) fn is_too_long(&self, schema: &JsonSchema) -> bool {
+        let begun = u64::from(!matches!(self.inside, Inside::Between | Inside::Utf8 { .. }));
+        schema.options.max_string.is_some_and(|max| self.length + begun > max)
     }
 
     /// Decides all verdicts: the string has ended.
     pub(super) fn finish(&mut self, schema: &JsonSchema) -> Failure {
-        let mut at = 0;
-        let mut failure = None;
-        let mut own = self.own.clone();
-        for (entry, node) in self.entries_with_automata(schema) {
-            let states = &self.automata[at..at + node.strings.patterns.len()];
-            at += states.len();
-            if self.own[entry] != Verdict::Open {
-                continue;
-            }
-            let reason = self.prefix_reason(node, states).or_else(|| self.end_reason(node, states));
-            own[entry] = reason.is_none().into();
-            if let (Some(reason), None, Some(plan)) = (reason, &failure, &self.expected.plan) {
-                failure = Some((plan.entries[entry].node, reason));
-            }
+        if self.free {
+            return None;
         }
-        self.own = own;
+        let failure =
+            self.judge(schema, |string, node, states| string.prefix_reason(node, states).or_else(|| string.end_reason(node, states)));
+        self.own.iter_mut().filter(|own| **own == Verdict::Open).for_each(|own| *own = Verdict::Holds);
         failure
     }
 
-    /// The entries that had open rules when the string began, as the automata are laid out.
-    fn entries_with_automata<'a>(&'a self, schema: &'a JsonSchema) -> impl Iterator<Item = (usize, &'a Node)> {
-        let entries = self.expected.plan.iter().flat_map(|plan| &plan.entries);
-        let nodes = entries.map(|entry| schema.node(entry.node)).enumerate();
-        nodes.filter(|(_, node)| node.allows_kind(Kind::String) && !node.holds_for(Kind::String))
+    /// The value, where it is compared with others.
+    pub(super) fn value(&self) -> Option<Value> {
+        self.text.as_ref().filter(|_| self.recorded).map(|text| Value::string(text))
+    }
+
+    fn judge(&mut self, schema: &JsonSchema, reason: impl Fn(&Self, &Node, &[Option<RegexState>]) -> Option<Reason>) -> Failure {
+        let plan = schema.plan(schema.expected(self.expected).plan?);
+        let mut failing: SmallVec<[(usize, Reason); 2]> = SmallVec::new();
+        let mut at = 0;
+        for (entry, node) in schema.string_entries(plan) {
+            let end = at + node.strings.automata().len();
+            if self.own[entry] == Verdict::Open
+                && let Some(reason) = reason(self, node, &self.automata[at..end])
+            {
+                failing.push((entry, reason));
+            }
+            at = end;
+        }
+        for (entry, _) in &failing {
+            self.own[*entry] = Verdict::Fails;
+        }
+        failing.into_iter().next().map(|(entry, reason)| (plan.entries[entry].node, reason))
+    }
+
+    /// What a walk through plain text has to carry, where that is little: at most one entry's rules are open,
+    /// of which one pattern and lengths, and the document does not survive its failing (`survives`).
+    pub(super) fn plain<'a>(&self, schema: &'a JsonSchema, survives: impl Fn(usize) -> bool) -> Option<PlainString<'a>> {
+        if matches!(self.inside, Inside::Escape | Inside::Hex { .. } | Inside::Surrogate { .. }) || self.text.is_some() {
+            return None;
+        }
+        let mut plain = PlainString {
+            inside: self.inside,
+            length: self.length,
+            length_cap: self.length_cap.0,
+            max_length: schema.options.max_string,
+            automaton: None,
+        };
+        let Some(plan) = schema.expected(self.expected).plan else { return Some(plain) };
+        let (mut at, mut open) = (0, 0);
+        for (entry, node) in schema.string_entries(schema.plan(plan)) {
+            let states = self.automata.get(at..at + node.strings.automata().len()).unwrap_or_default();
+            at += node.strings.automata().len();
+            if self.own[entry] != Verdict::Open {
+                continue;
+            }
+            open += 1;
+            if open > 1 || states.len() > 1 || survives(entry) {
+                return None;
+            }
+            if let Some(max) = node.strings.max_length {
+                plain.max_length = Some(plain.max_length.map_or(max, |other| other.min(max)));
+            }
+            if let (Some(Some(state)), Some(automaton)) = (states.first(), node.strings.automata().first()) {
+                plain.automaton = Some((&node.strings, automaton, *state));
+            }
+        }
+        Some(plain)
+    }
+
+    /// The texts that the string may become, where they are listed.
+    pub(super) fn possible_texts(&self, schema: &JsonSchema) -> Vec<String> {
+        let (Some(plan), Some(text)) = (schema.expected(self.expected).plan, &self.text) else { return Vec::new() };
+        let open = schema.string_entries(schema.plan(plan)).filter(|(entry, _)| self.own[*entry] == Verdict::Open);
+        let listed = open.filter_map(|(_, node)| node.enumeration.as_ref()).flat_map(|enumeration| &enumeration.strings);
+        listed.filter(|string| string.as_bytes().starts_with(text)).cloned().collect()
+    }
+
+    /// Takes over where a walk through plain text stands.
+    pub(super) fn catch_up(&mut self, plain: &PlainString<'_>) {
+        self.inside = plain.inside;
+        self.length = plain.length;
+        if let Some((_, _, state)) = plain.automaton {
+            self.automata.iter_mut().flatten().for_each(|own| *own = state);
+        }
+    }
+
+    /// A lower bound on the bytes before the closing quote, by the rules of the entries that `counts`.
+    pub(super) fn least_bytes(&self, schema: &JsonSchema, plan: &Plan, counts: impl Fn(usize) -> bool) -> u64 {
+        let (mut at, mut least) = (0, 0);
+        for (entry, node) in schema.string_entries(plan) {
+            let states = self.automata.get(at..at + node.strings.automata().len()).unwrap_or_default();
+            at += node.strings.automata().len();
+            if !counts(entry) {
+                continue;
+            }
+            least = least.max(node.strings.min_length.unwrap_or(0).saturating_sub(self.length));
+            for (state, automaton) in states.iter().zip(node.strings.automata()) {
+                least = least.max(state.map_or(0, |state| automaton.fewest_bytes(state)));
+            }
+            if let (Some(enumeration), Some(text)) = (&node.enumeration, &self.text) {
+                least = least.max(enumeration.shortest_rest(text) as u64);
+            }
+        }
+        least
+    }
+
+    /// Why a character must follow, and none can.
+    fn stuck_reason(&self, node: &Node, states: &[Option<RegexState>]) -> Option<Reason> {
+        // Inside a character as it stands its first byte is counted already.
+        if matches!(self.inside, Inside::Utf8 { .. }) {
+            return None;
+        }
+        let stuck = |(state, automaton): (&Option<RegexState>, &TextAutomaton)| state.is_some_and(|state| automaton.is_stuck(state));
+        if node.strings.max_length.is_some_and(|max| self.length >= max) {
+            return Some(Reason::MaxLength);
+        }
+        if let Some(at) = states.iter().zip(node.strings.automata()).position(stuck) {
+            return Some(Reason::Text(at));
+        }
+        match (&node.enumeration, &self.text) {
+            (Some(enumeration), Some(text)) if !enumeration.goes_on(text) => Some(Reason::Enumeration),
+            _ => None,
+        }
     }
 
     fn prefix_reason(&self, node: &Node, states: &[Option<RegexState>]) -> Option<Reason> {
-        if states.contains(&None) {
-            return Some(Reason::Pattern);
+        if let Some(dead) = states.iter().position(Option::is_none) {
+            return Some(Reason::Text(dead));
         }
         if node.strings.max_length.is_some_and(|max| self.length > max) {
             return Some(Reason::MaxLength);
+        }
+        let too_far = |(automaton, state): (_, &Option<RegexState>)| node.strings.length_refusal(automaton, (*state)?, self.length);
+        match node.strings.automata().iter().zip(states).find_map(too_far) {
+            Some(Limit::Min) => return Some(Reason::MinLength),
+            Some(Limit::Max) => return Some(Reason::MaxLength),
+            None => {}
         }
         match (&node.enumeration, &self.text) {
             (Some(enumeration), Some(text)) if !enumeration.has_prefix(text) => Some(Reason::Enumeration),
@@ -211,41 +338,69 @@ impl OpenString {
     }
 
     fn end_reason(&self, node: &Node, states: &[Option<RegexState>]) -> Option<Reason> {
-        let ends = |(state, pattern): (&Option<RegexState>, &Regex)| state.is_some_and(|state| pattern.may_end(&state));
+        let goes_on = |(state, automaton): (&Option<RegexState>, &TextAutomaton)| !state.is_some_and(|state| automaton.may_end(state));
         if node.strings.min_length.is_some_and(|min| self.length < min) {
             return Some(Reason::MinLength);
         }
-        if !states.iter().zip(&node.strings.patterns).all(ends) {
-            return Some(Reason::Pattern);
+        if let Some(at) = states.iter().zip(node.strings.automata()).position(goes_on) {
+            return Some(Reason::Text(at));
+        }
+        let text = self.text.as_ref().filter(|_| node.strings.needs_text());
+        if let Some(rule) = text.and_then(|text| node.strings.refusal(std::str::from_utf8(text).ok()?)) {
+            return Some(Reason::WholeText(rule));
         }
         match (&node.enumeration, &self.text) {
             (Some(enumeration), Some(text)) if !enumeration.has_string(text) => Some(Reason::Enumeration),
             _ => None,
         }
     }
+}
 
-    fn fail(&mut self, failures: SmallVec<[(usize, Reason); 2]>) -> Failure {
-        let mut first = None;
-        for (entry, reason) in failures {
-            self.own[entry] = Verdict::Fails;
-            if let (None, Some(plan)) = (&first, &self.expected.plan) {
-                first = Some((plan.entries[entry].node, reason));
+/// The part of an [`OpenString`] that plain text changes, where it is small.
+#[derive(Clone, Copy)]
+pub(super) struct PlainString<'a> {
+    pub(super) inside: Inside,
+    length: u64,
+    length_cap: u64,
+    max_length: Option<u64>,
+    automaton: Option<(&'a StringRules, &'a TextAutomaton, RegexState)>,
+}
+
+impl PlainString<'_> {
+    /// Whether any plain text of so many bytes may come.
+    pub(super) fn fits(&self, bytes: usize) -> bool {
+        self.automaton.is_none() && self.max_length.is_none_or(|max| self.length + bytes as u64 <= max)
+    }
+
+    /// Takes one byte that stands as it is.
+    pub(super) fn push(&self, byte: u8, inside: Inside) -> Option<Self> {
+        let mut after = Self { inside, ..*self };
+        if byte & 0xC0 != 0x80 {
+            if self.max_length.is_some_and(|max| self.length >= max) {
+                return None;
+            }
+            after.length = (self.length + 1).min(self.length_cap);
+        }
+        if let Some((rules, automaton, state)) = &mut after.automaton {
+            *state = automaton.advance(*state, &[byte])?;
+            if rules.length_refusal(automaton, *state, after.length).is_some() {
+                return None;
             }
         }
-        first
+        Some(after)
     }
 }
 
 /// How far a string's length is counted: one past the last at which a limit can tell.
-fn cap(node: &Node) -> u64 {
+fn length_cap(node: &Node) -> u64 {
     let rules = &node.strings;
     rules.min_length.unwrap_or(0).max(rules.max_length.map_or(0, |max| max.saturating_add(1)))
 }
 
 impl OpenNumber {
-    pub(super) fn new(expected: Expected, own: Verdicts, byte: u8) -> Self {
-        let text = own.contains(&Verdict::Open).then(|| SmallVec::from_slice(&[byte]));
-        Self { phase: Phase::first(byte), expected, own, text }
+    pub(super) fn new(expected: ExpectedId, own: Verdicts, byte: u8, recorded: bool) -> Self {
+        let text = (recorded || own.contains(&Verdict::Open)).then(|| SmallVec::from_slice(&[byte]));
+        Self { phase: Phase::first(byte), expected, own, recorded, text }
     }
 
     /// Takes one more byte, after which the number is in `phase`.
@@ -256,41 +411,40 @@ impl OpenNumber {
         }
     }
 
-    /// Tells of an entry that fails by what is written so far.
+    /// Lets the entries fail that no number beginning so satisfies, and tells of the first.
     pub(super) fn judge_prefix(&mut self, schema: &JsonSchema) -> Failure {
         let text = self.text.take()?;
         let failure = {
             let text = std::str::from_utf8(&text).expect("numbers are written in ASCII");
             self.judge(schema, |node| number_prefix_reason(node, text, schema.options.exponents))
         };
-        self.text = Some(text);
+        if self.recorded || self.own.contains(&Verdict::Open) {
+            self.text = Some(text);
+        }
         failure
     }
 
-    /// Decides all verdicts: the number has ended.
-    pub(super) fn finish(&mut self, schema: &JsonSchema) -> Failure {
-        let text = self.text.take()?;
-        let value = std::str::from_utf8(&text).ok().and_then(Decimal::parse)?;
-        let failure = self.judge(schema, |node| number_reason(node, &value));
-        for own in &mut self.own {
-            if *own == Verdict::Open {
-                *own = Verdict::Holds;
-            }
-        }
-        failure
+    /// Decides all verdicts: the number has ended. With its value, where it is compared with others.
+    pub(super) fn finish(&mut self, schema: &JsonSchema) -> (Failure, Option<Value>) {
+        let Some(text) = self.text.take() else { return (None, None) };
+        let Some(number) = std::str::from_utf8(&text).ok().and_then(Decimal::parse) else { return (None, None) };
+        let failure = self.judge(schema, |node| number_reason(node, &number));
+        self.own.iter_mut().filter(|own| **own == Verdict::Open).for_each(|own| *own = Verdict::Holds);
+        (failure, self.recorded.then(|| Value::number(number)))
     }
 
     fn judge(&mut self, schema: &JsonSchema, reason: impl Fn(&Node) -> Option<Reason>) -> Failure {
-        let failing: SmallVec<[(usize, NodeId, Reason); 2]> = match &self.expected.plan {
-            None => SmallVec::new(),
-            Some(plan) => open_entries(schema, &self.expected, &self.own)
-                .filter_map(|(entry, node)| Some((entry, plan.entries[entry].node, reason(node)?)))
-                .collect(),
-        };
-        for (entry, ..) in &failing {
-            self.own[*entry] = Verdict::Fails;
+        let plan = schema.plan(schema.expected(self.expected).plan?);
+        let mut first = None;
+        for (own, entry) in self.own.iter_mut().zip(&plan.entries) {
+            if *own == Verdict::Open
+                && let Some(reason) = reason(schema.node(entry.node))
+            {
+                *own = Verdict::Fails;
+                first.get_or_insert((entry.node, reason));
+            }
         }
-        failing.into_iter().next().map(|(_, node, reason)| (node, reason))
+        first
     }
 }
 
@@ -322,23 +476,25 @@ fn number_reason(node: &Node, value: &Decimal) -> Option<Reason> {
     (!enumeration.numbers.contains(value)).then_some(Reason::Enumeration)
 }
 
-fn open_entries<'a>(schema: &'a JsonSchema, expected: &'a Expected, own: &'a Verdicts) -> impl Iterator<Item = (usize, &'a Node)> {
-    let entries = expected.plan.iter().flat_map(|plan| &plan.entries);
-    entries.zip(own).enumerate().filter(|(_, (_, own))| **own == Verdict::Open).map(|(at, (entry, _))| (at, schema.node(entry.node)))
-}
-
 impl JsonSchema {
+    /// The entries of a plan with rules for strings, as the automata of a string are laid out.
+    fn string_entries<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = (usize, &'a Node)> {
+        let entries = plan.entries.iter().zip(plan.own_verdicts(Kind::String)).enumerate();
+        entries.filter(|(_, (_, own))| **own == Verdict::Open).map(|(at, (entry, _))| (at, self.node(entry.node)))
+    }
+
     /// Whether a string that begins so (or that is this, where `complete`) may satisfy the node.
     pub(super) fn may_be_string(&self, id: NodeId, text: &[u8], complete: bool) -> bool {
-        let plan = self.plan(id);
-        let expected = Expected { plan: Some(plan.clone()), ..Expected::default() };
-        let own = plan.own_verdicts(&self.nodes, Kind::String);
-        let mut string = OpenString::new(self, expected, own);
+        let expected = self.expected_alone(id);
+        let Some(plan) = self.expected(expected).plan.map(|plan| self.plan(plan)) else { return true };
+        let mut string = OpenString::new(self, expected, plan.own_verdicts(Kind::String).clone(), false);
         for byte in text {
             string.push(self, &[*byte]);
         }
         if complete {
             string.finish(self);
+        } else {
+            string.judge_prefix(self);
         }
         let mut verdicts = string.own;
         plan.combine(&mut verdicts, |_| Verdict::Fails, |_, _| true);

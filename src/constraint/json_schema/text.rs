@@ -27,11 +27,12 @@ pub(super) enum Decoded {
     End,
 }
 
-/// Takes one byte of the spelling.
+/// Takes one byte of the spelling. With `canonical`, only characters that cannot stand as they are may be
+/// escaped, each in its shortest way, with small letters.
 ///
 /// # Errors
 /// Where the byte may not come: what might.
-pub(super) fn step(inside: Inside, byte: u8) -> Result<(Inside, Decoded), &'static str> {
+pub(super) fn step(inside: Inside, byte: u8, canonical: bool) -> Result<(Inside, Decoded), &'static str> {
     match inside {
         Inside::Between => match byte {
             b'"' => Ok((Inside::Between, Decoded::End)),
@@ -47,6 +48,7 @@ pub(super) fn step(inside: Inside, byte: u8) -> Result<(Inside, Decoded), &'stat
         Inside::Utf8 { .. } => Err("the rest of a UTF-8 character"),
         Inside::Escape => {
             let character = match byte {
+                b'/' if canonical => return Err(NEEDED),
                 b'"' | b'\\' | b'/' => byte as char,
                 b'b' => '\u{8}',
                 b'f' => '\u{c}',
@@ -58,6 +60,7 @@ pub(super) fn step(inside: Inside, byte: u8) -> Result<(Inside, Decoded), &'stat
             };
             Ok((Inside::Between, Decoded::Character(character)))
         }
+        Inside::Hex { digits, value, .. } if canonical && !is_needed(digits, value, byte) => Err(NEEDED),
         Inside::Hex { digits, value, high } => hex(digits, value, high, byte),
         Inside::Surrogate { high, backslash: false } if byte == b'\\' => {
             Ok((Inside::Surrogate { high, backslash: true }, Decoded::Nothing))
@@ -66,6 +69,18 @@ pub(super) fn step(inside: Inside, byte: u8) -> Result<(Inside, Decoded), &'stat
             Ok((Inside::Hex { digits: 0, value: 0, high: Some(high) }, Decoded::Nothing))
         }
         Inside::Surrogate { .. } => Err("the \\u escape of the low surrogate that completes the pair"),
+    }
+}
+
+const NEEDED: &str = "an escape that is needed, in its shortest form";
+
+/// Whether a digit after `\\u` may lead to a control character that has no shorter escape.
+fn is_needed(digits: u8, value: u16, byte: u8) -> bool {
+    match digits {
+        0 | 1 => byte == b'0',
+        2 => matches!(byte, b'0' | b'1'),
+        _ if value == 0 => matches!(byte, b'0'..=b'7' | b'b' | b'e' | b'f'),
+        _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
     }
 }
 
@@ -113,7 +128,7 @@ mod tests {
     fn decode(spelling: &[u8]) -> Option<Vec<u8>> {
         let (mut inside, mut text) = (Inside::Between, Vec::new());
         for (at, byte) in spelling.iter().enumerate() {
-            let (next, decoded) = step(inside, *byte).ok()?;
+            let (next, decoded) = step(inside, *byte, false).ok()?;
             inside = next;
             match decoded {
                 Decoded::Nothing => {}

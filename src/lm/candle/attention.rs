@@ -9,17 +9,16 @@
 
 use super::context::{PAGE, Page, PageShape};
 use super::kernels::Pool;
-use super::numeric::{exp, sum_lanes};
-use super::wide::{self, Wide, multiply_add};
+use crate::simd::{self, Vector, Wide};
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 /// The most rows that one task takes.
 const TASK_ROWS: usize = 16;
-/// Rows of the innermost kernels: with [`PAGE`] positions each, their sums fill half of the sixteen
-/// vector registers.
-const ROWS: usize = 4;
+/// Lines of the innermost kernels, a line being a head of a row: with [`PAGE`] positions each, their sums
+/// fill half of AVX2's sixteen registers.
+const LINES: usize = 4;
 
 /// A row's view of the positions before it.
 pub(super) struct Row<'a> {
@@ -69,7 +68,7 @@ impl Attention {
                     let query = &queries[row * width + head * share..][..share];
                     scratch.queries.extend(query.iter().map(|element| element * self.score_scale));
                 }
-                wide::run(Task { attention: self, rows: &rows[block.clone()], head: *head, scratch, output: &mut part });
+                simd::run(Task { attention: self, rows: &rows[block.clone()], head: *head, scratch, output: &mut part });
             });
         });
         for (head, block, part) in tasks {
@@ -80,10 +79,31 @@ impl Attention {
         }
     }
 
+    /// The first position that a row at `position` sees.
+    fn first_seen(&self, position: usize) -> usize {
+        self.window.map_or(0, |window| (position + 1).saturating_sub(window))
+    }
+
     /// The pages that a row at `position` sees any part of.
     fn visible_pages(&self, position: usize) -> Range<usize> {
-        let first = self.window.map_or(0, |window| (position + 1).saturating_sub(window));
-        first / PAGE..position / PAGE + 1
+        self.first_seen(position) / PAGE..position / PAGE + 1
+    }
+
+    /// Each page, in order, with each run of rows that see it.
+    fn runs<'a>(&self, rows: &[Row<'a>], head: usize) -> Vec<Run<'a>> {
+        let visible: Vec<Range<usize>> = rows.iter().map(|row| self.visible_pages(row.position)).collect();
+        let pages = visible.iter().map(|pages| pages.start).min().unwrap_or(0)..visible.iter().map(|pages| pages.end).max().unwrap_or(0);
+        let mut runs: Vec<Run<'a>> = Vec::with_capacity(pages.len());
+        for page in pages {
+            for (number, row) in rows.iter().enumerate().filter(|(number, _)| visible[*number].contains(&page)) {
+                let block = block_of(self.shape, self.layer, row, page, head);
+                match runs.last_mut() {
+                    Some(run) if run.page == page && run.rows.end == number && run.block.as_ptr() == block.as_ptr() => run.rows.end += 1,
+                    _ => runs.push(Run { page, rows: number..number + 1, block }),
+                }
+            }
+        }
+        runs
     }
 }
 
@@ -110,103 +130,81 @@ struct Task<'a> {
 }
 
 impl Wide for Task<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
+    fn run<V: Vector>(self) {
         let Attention { shape, group, .. } = *self.attention;
         let size = shape.head_size;
-        let pages = self.rows.iter().map(|row| row.position / PAGE + 1).max().unwrap_or(0);
-        let first_page = self.rows.iter().map(|row| self.attention.visible_pages(row.position).start).min().unwrap_or(0);
-        let stride = (pages - first_page) * PAGE;
+        let runs = self.attention.runs(self.rows, self.head);
+        let (first, last) = (runs.first().map_or(0, |run| run.page), runs.last().map_or(0, |run| run.page));
+        let stride = (last + 1 - first) * PAGE;
         let Scratch { queries, scores } = self.scratch;
         // Scores of pages that a row sees are all written before they are read.
         scores.resize(self.rows.len() * group * stride, 0.0);
-
-        for_each_run(self.attention, self.rows, self.head, first_page..pages, |page, rows, block| {
-            let keys = &block[..PAGE * size];
-            let column = (page - first_page) * PAGE;
-            for lines in pieces(rows.start * group..rows.end * group) {
+        for run in &runs {
+            let keys = run.block[..PAGE * size].as_chunks().0;
+            for lines in run.pieces(group) {
                 let queries = &queries[lines.start * size..lines.end * size];
-                let scores = &mut scores[lines.start * stride + column..];
+                let scores = &mut scores[lines.start * stride + (run.page - first) * PAGE..];
                 match lines.len() {
-                    4 => score::<4, FUSED>(queries, keys, size, scores, stride),
-                    3 => score::<3, FUSED>(queries, keys, size, scores, stride),
-                    2 => score::<2, FUSED>(queries, keys, size, scores, stride),
-                    _ => score::<1, FUSED>(queries, keys, size, scores, stride),
+                    4 => score::<V, 4>(queries, keys, scores, stride),
+                    3 => score::<V, 3>(queries, keys, scores, stride),
+                    2 => score::<V, 2>(queries, keys, scores, stride),
+                    _ => score::<V, 1>(queries, keys, scores, stride),
                 }
             }
-        });
-        let mut inverse = [0.0; TASK_ROWS * 64];
-        let mut inverse_long = Vec::new();
-        let inverse: &mut [f32] = if self.rows.len() * group <= inverse.len() {
-            &mut inverse
-        } else {
-            inverse_long.resize(self.rows.len() * group, 0.0);
-            &mut inverse_long
-        };
+        }
+        let mut sums = Vec::with_capacity(self.rows.len() * group);
         for (index, row) in self.rows.iter().enumerate() {
             let visible = self.attention.visible_pages(row.position);
-            let first_seen = self.attention.window.map_or(0, |window| (row.position + 1).saturating_sub(window));
+            let first_seen = self.attention.first_seen(row.position);
             for line in index * group..(index + 1) * group {
-                let scores = &mut scores[line * stride..][(visible.start - first_page) * PAGE..(visible.end - first_page) * PAGE];
+                let scores = &mut scores[line * stride..][(visible.start - first) * PAGE..(visible.end - first) * PAGE];
                 scores[row.position + 1 - visible.start * PAGE..].fill(f32::NEG_INFINITY);
                 scores[..first_seen - visible.start * PAGE].fill(f32::NEG_INFINITY);
-                inverse[line] = 1.0 / softmax::<FUSED>(scores);
+                sums.push(softmax::<V>(scores));
             }
         }
         let output = self.output;
-        for_each_run(self.attention, self.rows, self.head, first_page..pages, |page, rows, block| {
-            let values = &block[PAGE * size..];
-            let column = (page - first_page) * PAGE;
-            for lines in pieces(rows.start * group..rows.end * group) {
+        for run in &runs {
+            let values = &run.block[PAGE * size..];
+            for lines in run.pieces(group) {
                 let output = &mut output[lines.start * size..lines.end * size];
-                let scores = &scores[lines.start * stride + column..];
+                let scores = &scores[lines.start * stride + (run.page - first) * PAGE..];
                 match lines.len() {
-                    4 => mix::<4, FUSED>(scores, stride, values, size, output),
-                    3 => mix::<3, FUSED>(scores, stride, values, size, output),
-                    2 => mix::<2, FUSED>(scores, stride, values, size, output),
-                    _ => mix::<1, FUSED>(scores, stride, values, size, output),
+                    4 => mix::<V, 4>(scores, stride, values, size, output),
+                    3 => mix::<V, 3>(scores, stride, values, size, output),
+                    2 => mix::<V, 2>(scores, stride, values, size, output),
+                    _ => mix::<V, 1>(scores, stride, values, size, output),
                 }
             }
-        });
-        for (output, inverse) in output.chunks_exact_mut(size).zip(inverse) {
-            for element in output {
-                *element *= *inverse;
+        }
+        for (output, sum) in output.chunks_exact_mut(size).zip(sums) {
+            let inverse = V::splat(1.0 / sum);
+            for elements in output.chunks_mut(PAGE) {
+                V::load_part(elements, 0.0).mul(inverse).store_part(elements);
             }
         }
     }
 }
 
-/// Calls `visit` with each page, each run of rows that see it, and the page's block of this head.
-#[inline(always)]
-fn for_each_run(
-    attention: &Attention,
-    rows: &[Row<'_>],
-    head: usize,
-    pages: Range<usize>,
-    mut visit: impl FnMut(usize, Range<usize>, &[f32]),
-) {
-    let shape = attention.shape;
-    let block = |row: &Row<'_>, page: usize| -> Option<*const f32> {
-        attention.visible_pages(row.position).contains(&page).then(|| block_of(shape, attention.layer, row, page, head).as_ptr())
-    };
-    for page in pages {
-        let mut start = 0;
-        while start < rows.len() {
-            let Some(here) = block(&rows[start], page) else {
-                start += 1;
-                continue;
-            };
-            let mut end = start + 1;
-            while end < rows.len() && block(&rows[end], page) == Some(here) {
-                end += 1;
-            }
-            visit(page, start..end, block_of(shape, attention.layer, &rows[start], page, head));
-            start = end;
-        }
+/// Neighbouring rows that see the same page.
+struct Run<'a> {
+    page: usize,
+    rows: Range<usize>,
+    /// The page's keys and values of one head.
+    block: &'a [f32],
+}
+
+impl Run<'_> {
+    /// Its lines, `group` to a row, in pieces of at most [`LINES`].
+    fn pieces(&self, group: usize) -> impl Iterator<Item = Range<usize>> {
+        let lines = self.rows.start * group..self.rows.end * group;
+        lines.clone().step_by(LINES).map(move |start| start..(start + LINES).min(lines.end))
     }
 }
 
-#[inline(always)]
 fn block_of<'a>(shape: PageShape, layer: usize, row: &Row<'a>, page: usize, head: usize) -> &'a [f32] {
     let layer_of_page = match row.pages.get(page) {
         Some(page) => &page.0[layer * shape.layer()..],
@@ -215,77 +213,57 @@ fn block_of<'a>(shape: PageShape, layer: usize, row: &Row<'a>, page: usize, head
     &layer_of_page[head * shape.block()..][..shape.block()]
 }
 
-/// Cuts `lines` into pieces of at most [`ROWS`].
+/// The scores of `M` queries with a page's keys, `[element][position]`: to `scores[m * stride..][..PAGE]`.
 #[inline(always)]
-fn pieces(lines: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-    lines.clone().step_by(ROWS).map(move |start| start..(start + ROWS).min(lines.end))
-}
-
-/// The scores of `M` queries with a page's keys: to `scores[m * stride..][..PAGE]`.
-#[inline(always)]
-fn score<const M: usize, const FUSED: bool>(queries: &[f32], keys: &[f32], size: usize, scores: &mut [f32], stride: usize) {
-    let mut sums = [[0.0f32; PAGE]; M];
-    let queries: [&[f32]; M] = std::array::from_fn(|m| &queries[m * size..][..size]);
-    for (element, keys) in keys.as_chunks::<PAGE>().0.iter().enumerate().take(size) {
+fn score<V: Vector, const M: usize>(queries: &[f32], keys: &[[f32; PAGE]], scores: &mut [f32], stride: usize) {
+    let mut sums = [V::splat(0.0); M];
+    let queries: [&[f32]; M] = std::array::from_fn(|m| &queries[m * keys.len()..][..keys.len()]);
+    for (element, keys) in keys.iter().enumerate() {
+        let keys = V::load(keys);
         for m in 0..M {
-            let query = queries[m][element];
-            for position in 0..PAGE {
-                sums[m][position] = multiply_add::<FUSED>(query, keys[position], sums[m][position]);
-            }
+            sums[m] = keys.mul_add(V::splat(queries[m][element]), sums[m]);
         }
     }
-    for (m, sums) in sums.iter().enumerate() {
-        scores[m * stride..][..PAGE].copy_from_slice(sums);
+    for (m, sums) in sums.into_iter().enumerate() {
+        sums.store_part(&mut scores[m * stride..][..PAGE]);
     }
 }
 
-/// Turns scores into unnormalised probabilities, the largest 1; returns their sum.
+/// Turns scores, whole pages of them, into unnormalised probabilities, the largest 1; returns their sum.
 #[inline(always)]
-fn softmax<const FUSED: bool>(scores: &mut [f32]) -> f32 {
-    let mut largest = [f32::NEG_INFINITY; PAGE];
-    for chunk in scores.as_chunks::<PAGE>().0 {
-        for lane in 0..PAGE {
-            largest[lane] = largest[lane].max(chunk[lane]);
-        }
+fn softmax<V: Vector>(scores: &mut [f32]) -> f32 {
+    let scores = scores.as_chunks_mut::<PAGE>().0;
+    let mut largest = V::splat(f32::NEG_INFINITY);
+    for chunk in scores.iter() {
+        // In this order a NaN is passed over here; the exponential finds it.
+        largest = V::load(chunk).max(largest);
     }
-    let largest = largest.into_iter().fold(f32::NEG_INFINITY, f32::max);
-    let mut sums = [0.0; PAGE];
-    for chunk in scores.as_chunks_mut::<PAGE>().0 {
-        for lane in 0..PAGE {
-            chunk[lane] = exp::<FUSED>(chunk[lane] - largest);
-            sums[lane] += chunk[lane];
-        }
+    let largest = V::splat(largest.largest());
+    let mut sum = V::splat(0.0);
+    for chunk in scores {
+        let probs = V::load(chunk).sub(largest).exp();
+        probs.store(chunk);
+        sum = sum.add(probs);
     }
-    sum_lanes(sums)
+    sum.sum()
 }
 
-/// Adds a page's values, weighted by `M` lines of probabilities, to `output[m * size..][..size]`.
+/// Adds a page's values, `[position][element]`, weighted by `M` lines of probabilities, to
+/// `output[m * size..][..size]`.
 #[inline(always)]
-fn mix<const M: usize, const FUSED: bool>(probs: &[f32], stride: usize, values: &[f32], size: usize, output: &mut [f32]) {
+fn mix<V: Vector, const M: usize>(probs: &[f32], stride: usize, values: &[f32], size: usize, output: &mut [f32]) {
     let probs: [&[f32; PAGE]; M] = std::array::from_fn(|m| probs[m * stride..].first_chunk().expect("a line covers its pages"));
-    let mut start = 0;
-    while start + PAGE <= size {
-        let mut sums: [[f32; PAGE]; M] =
-            std::array::from_fn(|m| *output[m * size + start..].first_chunk().expect("an output has its head's size"));
+    for start in (0..size).step_by(PAGE) {
+        let end = (start + PAGE).min(size);
+        let mut sums: [V; M] = std::array::from_fn(|m| V::load_part(&output[m * size + start..m * size + end], 0.0));
         for position in 0..PAGE {
-            let values: &[f32; PAGE] = values[position * size + start..].first_chunk().expect("a page has its head's size");
+            let values = V::load_part(&values[position * size + start..position * size + end], 0.0);
             for m in 0..M {
-                for lane in 0..PAGE {
-                    sums[m][lane] = multiply_add::<FUSED>(probs[m][position], values[lane], sums[m][lane]);
-                }
+                sums[m] = values.mul_add(V::splat(probs[m][position]), sums[m]);
             }
         }
-        for (m, sums) in sums.iter().enumerate() {
-            output[m * size + start..][..PAGE].copy_from_slice(sums);
-        }
-        start += PAGE;
-    }
-    for element in start..size {
-        for m in 0..M {
-            for position in 0..PAGE {
-                output[m * size + element] =
-                    multiply_add::<FUSED>(probs[m][position], values[position * size + element], output[m * size + element]);
-            }
+        for (m, sums) in sums.into_iter().enumerate() {
+            sums.store_part(&mut output[m * size + start..m * size + end]);
         }
     }
 }

@@ -62,7 +62,7 @@ pub(super) struct Node {
     /// Positions after the last full page, fewer than [`PAGE`].
     pub tail: Vec<Arc<Slot>>,
     /// What the model says of the next token.
-    pub logits: Vec<f32>,
+    pub logits: Arc<[f32]>,
 }
 
 impl CandleContext {

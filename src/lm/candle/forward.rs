@@ -7,7 +7,7 @@
 use super::attention::{Attention, Row};
 use super::config::{Config, Rope};
 use super::context::{PAGE, Page, PageShape, Slot};
-use super::kernels::Pool;
+use super::kernels::{Activations, Pool, Product, multiply};
 use super::numeric;
 use super::weights::{Layer, Weights};
 use crate::vocab::TokenId;
@@ -42,7 +42,7 @@ pub(super) struct Continuation {
     /// All positions after the last full page.
     pub tail: Vec<Arc<Slot>>,
     /// Empty where they were not wanted.
-    pub logits: Vec<f32>,
+    pub logits: Arc<[f32]>,
 }
 
 /// Runs the model over the sequences' new tokens, which must be in the vocabulary.
@@ -68,13 +68,13 @@ pub(super) fn forward(config: &Config, weights: &Weights, sequences: &[Sequence<
 struct Pass {
     /// The residual stream.
     stream: Vec<f32>,
-    normed: Vec<f32>,
+    normed: Activations,
     queries: Vec<f32>,
     keys: Vec<f32>,
     values: Vec<f32>,
-    attended: Vec<f32>,
+    attended: Activations,
     addend: Vec<f32>,
-    gate: Vec<f32>,
+    gate: Activations,
     up: Vec<f32>,
     /// One layer of all sequences' open pages, end to end.
     open: Vec<f32>,
@@ -85,6 +85,11 @@ struct Pass {
 impl Pass {
     fn new(config: &Config, weights: &Weights, sequences: &[Sequence<'_>], rows: usize) -> Self {
         let zeros = |width: usize| vec![0.0; rows * width];
+        let room = |width: usize| {
+            let mut room = Activations::default();
+            room.resize(rows, width);
+            room
+        };
         let mut stream = zeros(config.width);
         let mut rotations = Vec::with_capacity(rows);
         let tokens = sequences.iter().flat_map(|sequence| (sequence.start()..).zip(sequence.tokens));
@@ -100,13 +105,13 @@ impl Pass {
         let open = sequences.iter().map(Sequence::open_pages).sum::<usize>() * PageShape::new(config).layer();
         Self {
             stream,
-            normed: zeros(config.width),
+            normed: room(config.width),
             queries: zeros(config.query_width()),
             keys: zeros(config.key_width()),
             values: zeros(config.key_width()),
-            attended: zeros(config.query_width()),
+            attended: room(config.query_width()),
             addend: zeros(config.width),
-            gate: zeros(config.feed_forward),
+            gate: room(config.feed_forward),
             up: zeros(config.feed_forward),
             open: vec![0.0; open],
             rotations,
@@ -115,10 +120,12 @@ impl Pass {
 
     /// Makes queries, keys and values.
     fn project(&mut self, config: &Config, layer: &Layer, index: usize, pool: &Pool) {
-        numeric::rms_norm(&self.stream, &layer.attention_norm, config.epsilon, &mut self.normed);
-        layer.query.multiply(&self.normed, &mut self.queries, pool);
-        layer.key.multiply(&self.normed, &mut self.keys, pool);
-        layer.value.multiply(&self.normed, &mut self.values, pool);
+        numeric::rms_norm(&self.stream, &layer.attention_norm, config.epsilon, self.normed.values_mut());
+        self.normed.quantise(pool);
+        let query = Product { matrix: &layer.query, output: &mut self.queries };
+        let key = Product { matrix: &layer.key, output: &mut self.keys };
+        let value = Product { matrix: &layer.value, output: &mut self.values };
+        multiply(&mut [query, key, value], &self.normed, pool);
         for (rows, bias) in
             [(&mut self.queries, &layer.query_bias), (&mut self.keys, &layer.key_bias), (&mut self.values, &layer.value_bias)]
         {
@@ -179,18 +186,22 @@ impl Pass {
                 (0..sequence.tokens.len()).map(move |token| Row { pages: sequence.pages, open, position: sequence.start() + token })
             })
             .collect();
-        attention.run(&rows, &self.queries, &mut self.attended, pool);
+        attention.run(&rows, &self.queries, self.attended.values_mut(), pool);
     }
 
     /// Adds what attention found to the stream, then what the feed-forward layer makes of it.
     fn mix(&mut self, config: &Config, layer: &Layer, pool: &Pool) {
-        layer.attention_output.multiply(&self.attended, &mut self.addend, pool);
+        self.attended.quantise(pool);
+        multiply(&mut [Product { matrix: &layer.attention_output, output: &mut self.addend }], &self.attended, pool);
         self.add_to_stream(config, layer.attention_output_norm.as_deref());
-        numeric::rms_norm(&self.stream, &layer.feed_forward_norm, config.epsilon, &mut self.normed);
-        layer.gate.multiply(&self.normed, &mut self.gate, pool);
-        layer.up.multiply(&self.normed, &mut self.up, pool);
-        numeric::gated(config.activation, &mut self.gate, &self.up);
-        layer.down.multiply(&self.gate, &mut self.addend, pool);
+        numeric::rms_norm(&self.stream, &layer.feed_forward_norm, config.epsilon, self.normed.values_mut());
+        self.normed.quantise(pool);
+        let gate = Product { matrix: &layer.gate, output: self.gate.values_mut() };
+        let up = Product { matrix: &layer.up, output: &mut self.up };
+        multiply(&mut [gate, up], &self.normed, pool);
+        numeric::gated(config.activation, self.gate.values_mut(), &self.up);
+        self.gate.quantise(pool);
+        multiply(&mut [Product { matrix: &layer.down, output: &mut self.addend }], &self.gate, pool);
         self.add_to_stream(config, layer.feed_forward_output_norm.as_deref());
     }
 
@@ -198,14 +209,14 @@ impl Pass {
         match norm {
             None => numeric::add(&mut self.stream, &self.addend),
             Some(norm) => {
-                numeric::rms_norm(&self.addend, norm, config.epsilon, &mut self.normed);
-                numeric::add(&mut self.stream, &self.normed);
+                numeric::rms_norm(&self.addend, norm, config.epsilon, self.normed.values_mut());
+                numeric::add(&mut self.stream, self.normed.values());
             }
         }
     }
 
     /// The logits of each sequence's last row, where they are wanted.
-    fn logits(&mut self, config: &Config, weights: &Weights, sequences: &[Sequence<'_>], pool: &Pool) -> Vec<Vec<f32>> {
+    fn logits(&mut self, config: &Config, weights: &Weights, sequences: &[Sequence<'_>], pool: &Pool) -> Vec<Arc<[f32]>> {
         let mut last = Vec::new();
         let mut end = 0;
         for sequence in sequences {
@@ -214,15 +225,16 @@ impl Pass {
                 last.extend_from_slice(&self.stream[(end - 1) * config.width..end * config.width]);
             }
         }
-        let mut normed = vec![0.0; last.len()];
-        numeric::rms_norm(&last, &weights.output_norm, config.epsilon, &mut normed);
+        self.normed.resize(last.len() / config.width, config.width);
+        numeric::rms_norm(&last, &weights.output_norm, config.epsilon, self.normed.values_mut());
+        self.normed.quantise(pool);
         let head = weights.head();
         let mut logits = vec![0.0; last.len() / config.width * head.rows()];
         if !last.is_empty() {
-            head.multiply(&normed, &mut logits, pool);
+            multiply(&mut [Product { matrix: head, output: &mut logits }], &self.normed, pool);
         }
         let mut logits = logits.chunks_exact(head.rows());
-        sequences.iter().map(|sequence| if sequence.wants_logits { logits.next().unwrap_or(&[]).to_vec() } else { Vec::new() }).collect()
+        sequences.iter().map(|sequence| if sequence.wants_logits { logits.next() } else { None }.unwrap_or_default().into()).collect()
     }
 }
 
@@ -285,7 +297,7 @@ impl Growth {
         }
     }
 
-    fn finish(self, logits: Vec<f32>) -> Continuation {
+    fn finish(self, logits: Arc<[f32]>) -> Continuation {
         let mut tail = self.kept;
         tail.extend(self.slots.into_iter().map(|slot| Arc::new(Slot(slot))));
         Continuation { pages: self.pages.into_iter().map(|page| Arc::new(Page(page))).collect(), tail, logits }

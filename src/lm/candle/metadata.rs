@@ -2,15 +2,14 @@
 
 use super::chat::ChatTemplate;
 use crate::lm::LmError;
-use crate::vocab::tokenizer::{Tokenizer, TokenizerMetadata};
+use crate::vocab::tokenizer::{EndTokens, Tokenizer, TokenizerMetadata};
 use candle_core::quantized::gguf_file::Value;
 use std::collections::HashMap;
 
 /// The model's tokenizer.
 pub(super) fn tokenizer(metadata: &HashMap<String, Value>) -> Result<Tokenizer, LmError> {
     let fields = Fields(metadata);
-    let ends = ["eos_token_id", "eot_token_id", "eom_token_id"].iter().filter_map(|name| fields.number(name)).collect();
-    let metadata = TokenizerMetadata {
+    let described = TokenizerMetadata {
         model: fields.required_text("model")?,
         pre: fields.text("pre").unwrap_or_default(),
         tokens: fields.list("tokens", |value| value.to_string().ok().cloned())?.ok_or_else(|| missing("tokens"))?,
@@ -20,17 +19,23 @@ pub(super) fn tokenizer(metadata: &HashMap<String, Value>) -> Result<Tokenizer, 
             .ok_or_else(|| missing("token_type"))?,
         merges: fields.list("merges", |value| value.to_string().ok().cloned())?.unwrap_or_default(),
         bos: fields.number("bos_token_id"),
-        ends,
+        ends: ends(metadata).ids,
         add_bos: fields.flag("add_bos_token"),
         add_space_prefix: fields.flag("add_space_prefix"),
     };
-    Tokenizer::new(metadata).map_err(|error| LmError::unsupported("the model's tokenizer cannot be used").caused_by(error))
+    Tokenizer::new(described).map_err(|error| LmError::unsupported("the model's tokenizer cannot be used").caused_by(error))
+}
+
+/// The tokens that end a text.
+pub(super) fn ends(metadata: &HashMap<String, Value>) -> EndTokens {
+    let ids = ["eos_token_id", "eot_token_id", "eom_token_id"].iter().filter_map(|name| Fields(metadata).number(name));
+    EndTokens { ids: ids.collect(), spellings: Vec::new() }
 }
 
 /// The model's chat template, if it has one.
 pub(super) fn chat_template(metadata: &HashMap<String, Value>, tokenizer: &Tokenizer) -> Option<ChatTemplate> {
     let source = metadata.get("tokenizer.chat_template")?.to_string().ok()?;
-    let spelling = |token| tokenizer.spelling(token).unwrap_or_default().to_owned();
+    let spelling = |token| tokenizer.spelling(token).unwrap_or_default();
     let bos = tokenizer.bos().map(spelling).unwrap_or_default();
     let eos = Fields(metadata).number("eos_token_id").map(crate::vocab::TokenId::new).map(spelling).unwrap_or_default();
     Some(ChatTemplate::new(source.clone(), bos, eos))
@@ -68,5 +73,7 @@ impl Fields<'_> {
 }
 
 fn missing(name: &str) -> LmError {
-    LmError::corrupt(format!("the model's file has no tokenizer.ggml.{name}; take a GGUF file that carries its tokenizer"))
+    LmError::corrupt(format!(
+        "the model's file has no tokenizer.ggml.{name}; take a GGUF file that carries its tokenizer, or give one with --tokenizer PATH"
+    ))
 }

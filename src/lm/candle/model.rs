@@ -3,17 +3,17 @@
 use super::chat::ChatTemplate;
 use super::config::Config;
 use super::context::{CandleContext, Node, PAGE, Page, PrefixCache};
+use super::files::{ModelFiles, Parts};
 use super::forward::{Continuation, Sequence, forward};
 use super::kernels::Pool;
-use super::metadata;
-use super::weights::{GgufFile, Weights};
+use super::weights::Weights;
 use crate::lm::{LanguageModel, LmError};
 use crate::next_token::NextToken;
 use crate::vocab::tokenizer::Tokenizer;
 use crate::vocab::{TokenId, Vocabulary};
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,9 +29,20 @@ const REMEMBERED: usize = 4;
 pub struct CandleOptions {
     /// Threads that compute; 0 for as many as the machine has. Results do not depend on it.
     pub threads: usize,
+    /// A `tokenizer.json`, or a folder with one, to use instead of the model's own.
+    pub tokenizer: Option<PathBuf>,
 }
 
-/// A model of the llama family, from a GGUF file, on the CPU.
+impl CandleOptions {
+    fn pool(&self) -> Pool {
+        Pool::new(match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        })
+    }
+}
+
+/// A model of the llama family, from a GGUF file or a folder of safetensors, on the CPU.
 ///
 /// Rows are the same to the bit for any batch, order and number of threads.
 pub struct CandleLm {
@@ -46,8 +57,7 @@ pub struct CandleLm {
 }
 
 impl CandleLm {
-    /// Loads the GGUF file at `path`, with the tokenizer and chat template that it carries, to run on all
-    /// cores.
+    /// Loads the model at `path`, with the tokenizer and chat template that it carries, to run on all cores.
     ///
     /// # Errors
     /// As [`CandleLm::load_with`].
@@ -55,18 +65,16 @@ impl CandleLm {
         Self::load_with(path, &CandleOptions::default())
     }
 
-    /// Loads the GGUF file at `path`, with the tokenizer and chat template that it carries.
+    /// Loads the model at `path`: a GGUF file, or a folder with `config.json`, safetensors and
+    /// `tokenizer.json`.
     ///
     /// # Errors
-    /// If the file cannot be opened, is truncated or contradicts itself, or holds an architecture, a
-    /// format or a tokenizer that tamis does not run.
+    /// If a file cannot be opened, is truncated or contradicts itself, or holds an architecture, a format
+    /// or a tokenizer that tamis does not run; if weights are no numbers; if memory does not suffice.
     pub fn load_with(path: impl AsRef<Path>, options: &CandleOptions) -> Result<Self, LmError> {
-        let file = GgufFile::open(path.as_ref())?;
-        // Before the tokenizer: an architecture that cannot be run is the first thing to say.
-        Config::read(file.metadata())?;
-        let tokenizer = metadata::tokenizer(file.metadata())?;
-        let chat = metadata::chat_template(file.metadata(), &tokenizer);
-        let model = Self::from_file(&file, tokenizer.vocabulary().clone(), options)?;
+        let pool = options.pool();
+        let Parts { config, weights, tokenizer, chat } = ModelFiles::open(path.as_ref())?.read(options.tokenizer.as_deref(), &pool)?;
+        let model = Self::from_parts(config, weights, tokenizer.vocabulary().clone(), pool)?;
         Ok(Self { tokenizer: Some(tokenizer), chat, ..model })
     }
 
@@ -97,19 +105,20 @@ impl CandleLm {
         tokenizer.encode(text).map_err(|error| LmError::other("the prompt cannot be tokenized").caused_by(error))
     }
 
-    /// Loads the weights of the GGUF file at `path`; its tokens are those of `vocabulary`.
+    /// Loads the weights of the model at `path`; its tokens are those of `vocabulary`.
     ///
     /// # Errors
-    /// If the file cannot be opened, is truncated or contradicts itself, holds an architecture or a
-    /// format that tamis does not run, or the vocabulary is not of the model's size.
+    /// As [`CandleLm::load_with`], and if the vocabulary is not of the model's size.
     pub fn with_vocabulary(path: &Path, vocabulary: Arc<Vocabulary>, options: &CandleOptions) -> Result<Self, LmError> {
-        Self::from_file(&GgufFile::open(path)?, vocabulary, options)
+        let files = ModelFiles::open(path)?;
+        let config = files.config()?;
+        let pool = options.pool();
+        let weights = files.weights(&config, &pool)?;
+        Self::from_parts(config, weights, vocabulary, pool)
     }
 
-    fn from_file(file: &GgufFile, vocabulary: Arc<Vocabulary>, options: &CandleOptions) -> Result<Self, LmError> {
+    fn from_parts(config: Config, weights: Weights, vocabulary: Arc<Vocabulary>, pool: Pool) -> Result<Self, LmError> {
         static MODELS: AtomicU64 = AtomicU64::new(0);
-        let config = Config::read(file.metadata())?;
-        let weights = Weights::read(file, &config)?;
         if weights.embedding.rows() != vocabulary.len() {
             return Err(LmError::corrupt(format!(
                 "the model has embeddings of {} tokens, but its tokenizer has {}",
@@ -117,21 +126,8 @@ impl CandleLm {
                 vocabulary.len()
             )));
         }
-        let threads = match options.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            threads => threads,
-        };
         let prefixes = PrefixCache::new(REMEMBERED);
-        Ok(Self {
-            id: MODELS.fetch_add(1, Ordering::Relaxed),
-            config,
-            weights,
-            vocabulary,
-            tokenizer: None,
-            chat: None,
-            pool: Pool::new(threads),
-            prefixes,
-        })
+        Ok(Self { id: MODELS.fetch_add(1, Ordering::Relaxed), config, weights, vocabulary, tokenizer: None, chat: None, pool, prefixes })
     }
 
     fn check_token(&self, token: TokenId) -> Result<(), LmError> {
@@ -233,7 +229,7 @@ impl LanguageModel for CandleLm {
     }
 
     fn next_token(&self, context: &CandleContext) -> Result<NextToken, LmError> {
-        Ok(NextToken::from_logits(&context.0.logits)?)
+        Ok(NextToken::from_shared_logits(context.0.logits.clone())?)
     }
 }
 

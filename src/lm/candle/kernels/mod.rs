@@ -1,65 +1,26 @@
-//! Throw-away kernels: weights dequantised to `f32`, one thread.
-use crate::lm::LmError;
-use candle_core::Device;
-use candle_core::quantized::{GgmlDType, QStorage, QTensor};
-use std::borrow::Cow;
+//! Products of weight matrices with a few rows of activations, where nearly all time goes.
+//!
+//! Weights are repacked once, at load, into tiles of sixteen rows that vectors meet side by side
+//! ([`format`]); activations are quantised to eight bits ([`activations`]), row by row; a [`Matrix`]
+//! multiplies the two over a help-first [`Pool`]. Each tile is loaded once for up to four rows, so that a
+//! batch of particles costs little more than one. [`avx2`] and [`avx512`] are chosen when the program
+//! runs, [`portable`] is for other machines and is what they are tested against.
+//!
+//! A row's result depends on that row alone: not on the batch, and not on the number of threads. All
+//! unsafe code of the forward pass is here: vector loads and stores, one call into each vector kernel, the
+//! pool's borrowed jobs, and writing an output from several threads.
 
-pub(crate) struct Matrix {
-    rows: usize,
-    columns: usize,
-    values: Vec<f32>,
-}
+mod activations;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod float;
+mod format;
+mod matrix;
+mod pool;
+mod portable;
 
-pub(crate) struct Pool {
-    threads: usize,
-}
-
-impl Pool {
-    pub(crate) fn new(threads: usize) -> Self {
-        Self { threads }
-    }
-
-    pub(crate) fn threads(&self) -> usize {
-        self.threads
-    }
-
-    pub(crate) fn run(&self, tasks: usize, task: impl Fn(usize) + Sync) {
-        for index in 0..tasks {
-            task(index);
-        }
-    }
-}
-
-impl Matrix {
-    pub(crate) fn from_ggml(dtype: GgmlDType, rows: usize, columns: usize, bytes: &[u8]) -> Result<Self, LmError> {
-        let storage = QStorage::from_data(Cow::Owned(bytes.to_vec()), &Device::Cpu, dtype)
-            .map_err(|error| LmError::other("matrix").caused_by(error))?;
-        let values = QTensor::new(storage, (rows, columns))
-            .and_then(|tensor| tensor.dequantize(&Device::Cpu))
-            .and_then(|tensor| tensor.flatten_all()?.to_vec1::<f32>())
-            .map_err(|error| LmError::other("matrix").caused_by(error))?;
-        Ok(Self { rows, columns, values })
-    }
-
-    pub(crate) fn rows(&self) -> usize {
-        self.rows
-    }
-
-    pub(crate) fn multiply(&self, input: &[f32], output: &mut [f32], _pool: &Pool) {
-        for (x, out) in input.chunks_exact(self.columns).zip(output.chunks_exact_mut(self.rows)) {
-            for (w, y) in self.values.chunks_exact(self.columns).zip(out) {
-                let mut acc = [0f32; 16];
-                for (a, b) in x.chunks(16).zip(w.chunks(16)) {
-                    for ((s, a), b) in acc.iter_mut().zip(a).zip(b) {
-                        *s += a * b;
-                    }
-                }
-                *y = acc.iter().sum();
-            }
-        }
-    }
-
-    pub(crate) fn row(&self, row: usize, out: &mut [f32]) {
-        out.copy_from_slice(&self.values[row * self.columns..(row + 1) * self.columns]);
-    }
-}
+pub(crate) use activations::Activations;
+pub(crate) use matrix::{Matrix, Product, multiply};
+pub(crate) use pool::Pool;

@@ -1,22 +1,19 @@
-//! A model's own tokenizer: text to tokens, and the exact bytes of each token.
-//!
-//! Built from the metadata that a GGUF file carries, over the crate `tokenizers`. Two families cover the
-//! models that tamis runs: *byte-level* byte-pair encoding, whose tokens are written in an alphabet of
-//! 256 printable characters that stand for bytes, and *SentencePiece* pieces, where ▁ stands for a space
-//! and `<0x0A>` for a byte. How a text is cut before merging differs from model to model and is named
-//! in the metadata; a name that is not known is an error, since a wrong cut gives wrong tokens silently.
+//! Tokenizers from what a GGUF file says of them.
 
-use super::{Token, TokenId, Vocabulary, VocabularyError};
-use std::collections::HashMap;
-use std::fmt;
+use super::pieces::Pieces;
+use super::{ENDS, Encoder, Tokenizer, byte_level};
+use crate::vocab::{Token, TokenId, Vocabulary, VocabularyError};
 use std::sync::Arc;
-use tokenizers::decoders::byte_level::ByteLevel;
-use tokenizers::models::bpe::BPE;
+use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::normalizers::{Prepend, Replace, Sequence as Normalizers};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::{AddedToken, NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
+use tokenizers::{
+    AddedToken, Decoder, DecoderWrapper, Model, Normalizer, NormalizerWrapper, PostProcessor, PostProcessorWrapper, PreTokenizer,
+    PreTokenizerWrapper, SplitDelimiterBehavior, TokenizerImpl,
+};
 
 /// What a model's file says of its tokenizer, in the terms of GGUF (`tokenizer.ggml.*`).
 #[derive(Clone, Debug, Default)]
@@ -43,9 +40,6 @@ pub struct TokenizerMetadata {
     pub add_space_prefix: Option<bool>,
 }
 
-/// Control tokens that end an answer in some chat format or other.
-const ENDS: [&str; 7] = ["<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<end_of_turn>", "</s>", "<eos>"];
-
 const NORMAL: i32 = 1;
 const UNKNOWN: i32 = 2;
 const CONTROL: i32 = 3;
@@ -53,21 +47,12 @@ const USER_DEFINED: i32 = 4;
 const UNUSED: i32 = 5;
 const BYTE: i32 = 6;
 
-/// How GPT-2 cuts texts, and its descendants with other rules for digits.
+/// How Qwen 2 and Llama 3 cut texts: as GPT-2 does, with other rules for digits and line ends.
 const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// The cuts that are known by name.
 const KNOWN_PRE: &str = "default, gpt-2, smollm, qwen2, llama-bpe, llama3, smaug-bpe";
-
-/// A tokenizer with its vocabulary.
-pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
-    vocabulary: Arc<Vocabulary>,
-    bos: Option<TokenId>,
-    add_bos: bool,
-    spellings: Vec<String>,
-}
 
 impl Tokenizer {
     /// The tokenizer that `metadata` describes.
@@ -91,66 +76,18 @@ impl Tokenizer {
                 )));
             }
         };
-        let mut inner = if byte_level { byte_level_tokenizer(&metadata)? } else { sentence_piece_tokenizer(&metadata)? };
-        let added = |kind, special| {
-            let of_kind = metadata.tokens.iter().zip(&metadata.token_types).filter(move |(_, other)| **other == kind);
-            of_kind.map(|(token, _)| AddedToken::from(token.clone(), special).normalized(false)).collect::<Vec<_>>()
-        };
-        let failed = |error| VocabularyError::with_source("the tokenizer's special tokens cannot be added", error);
-        inner.add_special_tokens(added(CONTROL, true)).map_err(failed)?;
-        inner.add_tokens(added(USER_DEFINED, false)).map_err(failed)?;
         let vocabulary = Arc::new(Vocabulary::new(tokens(&metadata, byte_level))?);
         let bos = metadata.bos.map(TokenId::new);
         let add_bos = metadata.add_bos.unwrap_or(!byte_level) && bos.is_some();
-        Ok(Self { inner, vocabulary, bos, add_bos, spellings: metadata.tokens })
-    }
-
-    /// The tokens, with their bytes.
-    pub fn vocabulary(&self) -> &Arc<Vocabulary> {
-        &self.vocabulary
-    }
-
-    /// The tokens of a text, with the token that begins a text where the model wants one. Control tokens
-    /// that are spelled out in it (`<|im_start|>`) become those tokens, so that chat templates work.
-    ///
-    /// # Errors
-    /// If the text cannot be written in the model's tokens.
-    pub fn encode(&self, text: &str) -> Result<Vec<TokenId>, VocabularyError> {
-        let encoding =
-            self.inner.encode_fast(text, false).map_err(|error| VocabularyError::with_source("the text cannot be tokenized", error))?;
-        let tokens: Vec<TokenId> = encoding.get_ids().iter().map(|id| TokenId::new(*id)).collect();
-        // A chat template may have written it already.
-        let bos = self.bos.filter(|bos| self.add_bos && tokens.first() != Some(bos));
-        Ok(bos.into_iter().chain(tokens).collect())
-    }
-
-    /// The token that begins a text, if the model has one.
-    pub fn bos(&self) -> Option<TokenId> {
-        self.bos
-    }
-
-    /// How the model's file spells a token: what chat templates call it.
-    pub fn spelling(&self, token: TokenId) -> Option<&str> {
-        self.spellings.get(token.index()).map(String::as_str)
+        let encoder = if byte_level { byte_level_encoder(metadata)? } else { pieces_encoder(metadata)? };
+        Ok(Self { encoder, vocabulary, bos, add_bos })
     }
 }
 
-impl fmt::Debug for Tokenizer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tokenizer").field("vocabulary", &self.vocabulary).field("bos", &self.bos).finish_non_exhaustive()
-    }
-}
+/// The crate's tokenizer over the model `M`.
+type Parts<M> = TokenizerImpl<M, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
 
-fn vocabulary_map(metadata: &TokenizerMetadata) -> ahash_map::Map {
-    metadata.tokens.iter().enumerate().map(|(id, token)| (token.clone(), id as u32)).collect()
-}
-
-/// The map that the crate `tokenizers` takes.
-mod ahash_map {
-    pub(super) type Map = tokenizers::models::bpe::Vocab;
-}
-
-fn byte_level_tokenizer(metadata: &TokenizerMetadata) -> Result<tokenizers::Tokenizer, VocabularyError> {
+fn byte_level_encoder(metadata: TokenizerMetadata) -> Result<Box<dyn Encoder>, VocabularyError> {
     let mut merges = Vec::with_capacity(metadata.merges.len());
     for merge in &metadata.merges {
         let Some((left, right)) = merge.split_once(' ') else {
@@ -158,8 +95,6 @@ fn byte_level_tokenizer(metadata: &TokenizerMetadata) -> Result<tokenizers::Toke
         };
         merges.push((left.to_owned(), right.to_owned()));
     }
-    let model = BPE::builder().vocab_and_merges(vocabulary_map(metadata), merges).build();
-    let model = model.map_err(|error| VocabularyError::with_source("the tokenizer's merges do not fit its tokens", error))?;
     let cut = |pattern: &str| {
         let split = Split::new(SplitPattern::Regex(pattern.to_owned()), SplitDelimiterBehavior::Isolated, false);
         split.map(PreTokenizerWrapper::from).map_err(|error| VocabularyError::with_source("the tokenizer's cut does not compile", error))
@@ -176,53 +111,73 @@ fn byte_level_tokenizer(metadata: &TokenizerMetadata) -> Result<tokenizers::Toke
             )));
         }
     };
-    let mut tokenizer = tokenizers::Tokenizer::new(model);
+    let special = SpecialTokens::of(&metadata);
+    let ids: Vocab = metadata.tokens.into_iter().zip(0..).collect();
+    let model = BPE::builder().vocab_and_merges(ids, merges).build();
+    let model = model.map_err(|error| VocabularyError::with_source("the tokenizer's merges do not fit its tokens", error))?;
+    let mut tokenizer = Parts::new(model);
     tokenizer.with_pre_tokenizer(Some(Sequence::new(steps)));
-    Ok(tokenizer)
+    special.add_to(tokenizer)
 }
 
-/// SentencePiece's merges are implied by its scores: of all neighbours that together are a piece, the
-/// piece of highest score is made first.
-fn sentence_piece_tokenizer(metadata: &TokenizerMetadata) -> Result<tokenizers::Tokenizer, VocabularyError> {
+fn pieces_encoder(metadata: TokenizerMetadata) -> Result<Box<dyn Encoder>, VocabularyError> {
     if metadata.scores.len() != metadata.tokens.len() {
         let (tokens, scores) = (metadata.tokens.len(), metadata.scores.len());
         return Err(VocabularyError::new(format!("the tokenizer has {tokens} tokens but the scores of {scores}")));
     }
-    let ids: HashMap<&str, usize> = metadata.tokens.iter().enumerate().map(|(id, token)| (token.as_str(), id)).collect();
-    let mut merges = Vec::new();
-    for (id, token) in metadata.tokens.iter().enumerate().filter(|(id, _)| metadata.token_types[*id] == NORMAL) {
-        for (at, _) in token.char_indices().skip(1) {
-            let (left, right) = token.split_at(at);
-            if let (Some(left), Some(right)) = (ids.get(left), ids.get(right)) {
-                merges.push((id, *left, *right));
-            }
+    let special = SpecialTokens::of(&metadata);
+    let in_texts = metadata.token_types.iter().map(|kind| matches!(*kind, NORMAL | USER_DEFINED)).collect();
+    let unknown = metadata.token_types.iter().position(|kind| *kind == UNKNOWN).map(|id| id as u32);
+    let mut bytes = [None; 256];
+    for ((id, token), _) in (0..).zip(&metadata.tokens).zip(&metadata.token_types).filter(|(_, kind)| **kind == BYTE) {
+        if let Some(byte) = byte_piece(token) {
+            bytes[usize::from(byte)] = Some(id);
         }
     }
-    let score = |id: usize| metadata.scores[id];
-    merges.sort_by(|a, b| score(b.0).total_cmp(&score(a.0)).then((a.1, a.2).cmp(&(b.1, b.2))));
-    let merges = merges.into_iter().map(|(_, left, right)| (metadata.tokens[left].clone(), metadata.tokens[right].clone())).collect();
-    let unknown = metadata.token_types.iter().position(|kind| *kind == UNKNOWN).map(|id| metadata.tokens[id].clone());
-    let mut builder = BPE::builder().vocab_and_merges(vocabulary_map(metadata), merges).byte_fallback(true).fuse_unk(true);
-    if let Some(unknown) = unknown {
-        builder = builder.unk_token(unknown);
-    }
-    let model = builder.build().map_err(|error| VocabularyError::with_source("the tokenizer's pieces contradict each other", error))?;
-    let space = Replace::new(" ", "▁").map_err(|error| VocabularyError::with_source("the tokenizer's spaces cannot be replaced", error))?;
+    let all_bytes = bytes.iter().all(Option::is_some).then(|| Box::new(bytes.map(Option::unwrap_or_default)));
+    let mut tokenizer = Parts::new(Pieces::new(metadata.tokens, metadata.scores, in_texts, all_bytes, unknown));
+    let failed = |error| VocabularyError::with_source("the tokenizer's spaces cannot be replaced", error);
     let mut steps: Vec<NormalizerWrapper> = Vec::new();
     if metadata.add_space_prefix.unwrap_or(true) {
         steps.push(Prepend::new("▁".to_owned()).into());
     }
-    steps.push(space.into());
-    let mut tokenizer = tokenizers::Tokenizer::new(model);
-    tokenizer
-        .with_normalizer(Some(Normalizers::new(steps)))
-        .map_err(|error| VocabularyError::with_source("the tokenizer's spaces cannot be replaced", error))?;
-    Ok(tokenizer)
+    steps.push(Replace::new(" ", "▁").map_err(failed)?.into());
+    tokenizer.with_normalizer(Some(Normalizers::new(steps))).map_err(failed)?;
+    special.add_to(tokenizer)
+}
+
+/// Tokens that are found in a text before all others.
+struct SpecialTokens {
+    control: Vec<AddedToken>,
+    user_defined: Vec<AddedToken>,
+}
+
+impl SpecialTokens {
+    fn of(metadata: &TokenizerMetadata) -> Self {
+        let of_kind = |kind, special| {
+            let tokens = metadata.tokens.iter().zip(&metadata.token_types).filter(|(_, other)| **other == kind);
+            tokens.map(|(token, _)| AddedToken::from(token.clone(), special).normalized(false)).collect()
+        };
+        Self { control: of_kind(CONTROL, true), user_defined: of_kind(USER_DEFINED, false) }
+    }
+
+    fn add_to<M, N, PT, PP, D>(self, mut tokenizer: TokenizerImpl<M, N, PT, PP, D>) -> Result<Box<dyn Encoder>, VocabularyError>
+    where
+        M: Model + Send + Sync + 'static,
+        N: Normalizer + Send + Sync + 'static,
+        PT: PreTokenizer + Send + Sync + 'static,
+        PP: PostProcessor + Send + Sync + 'static,
+        D: Decoder + Send + Sync + 'static,
+    {
+        let failed = |error| VocabularyError::with_source("the tokenizer's special tokens cannot be added", error);
+        tokenizer.add_special_tokens(self.control).map_err(failed)?;
+        tokenizer.add_tokens(self.user_defined).map_err(failed)?;
+        Ok(Box::new(tokenizer))
+    }
 }
 
 /// The tokens as bytes.
 fn tokens(metadata: &TokenizerMetadata, byte_level: bool) -> impl Iterator<Item = Token> + '_ {
-    let alphabet = byte_alphabet();
     metadata.tokens.iter().zip(&metadata.token_types).enumerate().map(move |(id, (token, kind))| {
         let ends = metadata.ends.contains(&(id as u32)) || (*kind == CONTROL && ENDS.contains(&token.as_str()));
         let bytes = match *kind {
@@ -230,13 +185,7 @@ fn tokens(metadata: &TokenizerMetadata, byte_level: bool) -> impl Iterator<Item 
             CONTROL | UNKNOWN | UNUSED => return Token::Control,
             USER_DEFINED => token.clone().into_bytes(),
             BYTE => byte_piece(token).map_or_else(|| token.clone().into_bytes(), |byte| vec![byte]),
-            _ if byte_level => token
-                .chars()
-                .flat_map(|character| match alphabet.get(&character) {
-                    Some(byte) => vec![*byte],
-                    None => character.to_string().into_bytes(),
-                })
-                .collect(),
+            _ if byte_level => byte_level::bytes(token),
             _ => token.replace('▁', " ").into_bytes(),
         };
         if bytes.is_empty() { Token::Control } else { Token::Text(bytes) }
@@ -244,34 +193,18 @@ fn tokens(metadata: &TokenizerMetadata, byte_level: bool) -> impl Iterator<Item 
 }
 
 /// The byte of a SentencePiece byte token, `<0x0A>`.
-fn byte_piece(token: &str) -> Option<u8> {
+pub(super) fn byte_piece(token: &str) -> Option<u8> {
     u8::from_str_radix(token.strip_prefix("<0x")?.strip_suffix('>')?, 16).ok()
-}
-
-/// The characters that stand for bytes in byte-level vocabularies: printable bytes stand for themselves,
-/// the others, in their order, for the characters from U+0100 on.
-fn byte_alphabet() -> HashMap<char, u8> {
-    let mut next = 0x100;
-    (0..=255u8)
-        .map(|byte| match byte {
-            b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF => (char::from(byte), byte),
-            _ => {
-                next += 1;
-                (char::from_u32(next - 1).expect("below the surrogates"), byte)
-            }
-        })
-        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vocab::tokenizer::byte_level::tests::alphabet;
 
     /// A byte-level tokenizer of all bytes, "ab", and two control tokens.
     fn metadata() -> TokenizerMetadata {
-        let mut alphabet: Vec<(char, u8)> = byte_alphabet().into_iter().collect();
-        alphabet.sort_by_key(|(_, byte)| *byte);
-        let mut tokens: Vec<String> = alphabet.iter().map(|(character, _)| character.to_string()).collect();
+        let mut tokens: Vec<String> = alphabet().into_iter().map(String::from).collect();
         tokens.extend(["ab".into(), "<|im_end|>".into(), "<pad>".into()]);
         let mut token_types = vec![NORMAL; tokens.len()];
         token_types[257] = CONTROL;
@@ -304,6 +237,47 @@ mod tests {
         assert_eq!(tokenizer.vocabulary().bytes(TokenId::new(258)), None);
     }
 
+    /// A SentencePiece tokenizer: control tokens, all bytes, a user's token, pieces.
+    fn pieces() -> TokenizerMetadata {
+        let mut tokens: Vec<(String, i32, f32)> = [("<unk>", UNKNOWN), ("<s>", CONTROL), ("</s>", CONTROL), ("\n\n", USER_DEFINED)]
+            .map(|(token, kind)| (token.into(), kind, 0.0))
+            .into();
+        tokens.extend((0..=255).map(|byte| (format!("<0x{byte:02X}>"), BYTE, 0.0)));
+        let texts = ["▁", "a", "b", "▁a", "ab", "▁ab", "▁▁"];
+        tokens.extend(texts.iter().enumerate().map(|(rank, text)| (text.to_string(), NORMAL, -(rank as f32))));
+        TokenizerMetadata {
+            model: "llama".into(),
+            tokens: tokens.iter().map(|(token, ..)| token.clone()).collect(),
+            token_types: tokens.iter().map(|(_, kind, _)| *kind).collect(),
+            scores: tokens.iter().map(|(.., score)| *score).collect(),
+            bos: Some(1),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn pieces_write_every_text_after_a_space_and_a_beginning() {
+        let tokenizer = Tokenizer::new(pieces()).unwrap();
+        for text in ["", "ab", "a  ab b\n\n\nü🙂"] {
+            let tokens = tokenizer.encode(text).unwrap();
+            assert_eq!(tokens[0], TokenId::new(1));
+            let written = tokenizer.vocabulary().text(&tokens);
+            // Every stretch between special tokens begins with a space of its own.
+            assert_eq!(String::from_utf8(written).unwrap().replace(' ', ""), text.replace(' ', ""), "{text:?}");
+        }
+        let bare = Tokenizer::new(TokenizerMetadata { add_space_prefix: Some(false), add_bos: Some(false), ..pieces() }).unwrap();
+        let tokens = bare.encode("a  ab b\n\n\nü🙂").unwrap();
+        assert_eq!(bare.vocabulary().text(&tokens), "a  ab b\n\n\nü🙂".as_bytes());
+        assert!(tokens.contains(&TokenId::new(3)), "the user's token is found");
+    }
+
+    #[test]
+    fn a_beginning_that_a_template_wrote_is_not_written_twice() {
+        let tokenizer = Tokenizer::new(pieces()).unwrap();
+        let begins = |text: &str| tokenizer.encode(text).unwrap().iter().filter(|token| token.get() == 1).count();
+        assert_eq!((begins("<s>a"), begins("a"), begins("a<s>")), (1, 1, 2));
+    }
+
     #[test]
     fn unknown_kinds_and_cuts_are_named() {
         let error = Tokenizer::new(TokenizerMetadata { model: "rwkv".into(), ..metadata() }).unwrap_err();
@@ -311,5 +285,6 @@ mod tests {
         let error = Tokenizer::new(TokenizerMetadata { pre: "tekken".into(), ..metadata() }).unwrap_err();
         assert!(error.to_string().contains("tekken") && error.to_string().contains("smollm"));
         assert!(Tokenizer::new(TokenizerMetadata { ends: vec![999], ..metadata() }).is_err());
+        assert!(Tokenizer::new(TokenizerMetadata { scores: vec![], ..pieces() }).unwrap_err().to_string().contains("scores"));
     }
 }

@@ -1,0 +1,156 @@
+//! Rows of activations, and their quantisation to eight bits.
+//!
+//! Each row is quantised alone, in blocks of [`BLOCK`] columns: a code is the nearest multiple of the
+//! block's scale, which is its largest magnitude over 127. So what a row gives does not depend on the rows
+//! beside it.
+
+use super::format::BLOCK;
+use super::pool::Pool;
+use crate::simd::{self, LANES, ROUND, Vector, Wide, fold_halves};
+
+/// Rows of `f32` that matrices are multiplied with, and the codes that quantised matrices read.
+#[derive(Debug, Default)]
+pub(crate) struct Activations {
+    columns: usize,
+    values: Vec<f32>,
+    blocks: Vec<QuantisedBlock>,
+}
+
+/// [`BLOCK`] quantised activations.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct QuantisedBlock {
+    /// Codes from -127 to 127, four to a word, the first in the lowest byte.
+    pub codes: [i32; BLOCK / 4],
+    pub scale: f32,
+    /// The scale times the sum of the codes.
+    pub scaled_sum: f32,
+    /// Sums of the codes of each half.
+    pub sums: [i32; 2],
+}
+
+/// One row, as kernels read it.
+#[derive(Clone, Copy)]
+pub(super) struct Row<'a> {
+    pub values: &'a [f32],
+    /// Empty where the columns do not make up whole blocks: then no matrix is quantised either.
+    pub blocks: &'a [QuantisedBlock],
+}
+
+impl Activations {
+    /// Makes room for `rows` rows of `columns`; what they hold is not defined.
+    pub(crate) fn resize(&mut self, rows: usize, columns: usize) {
+        self.columns = columns;
+        self.values.resize(rows * columns, 0.0);
+        let blocks = if columns.is_multiple_of(BLOCK) { rows * columns / BLOCK } else { 0 };
+        self.blocks.resize(blocks, QuantisedBlock::default());
+    }
+
+    /// The rows, end to end.
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The rows, to be written; then [`Activations::quantise`] is due.
+    pub(crate) fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+
+    /// Makes the codes of the values.
+    pub(crate) fn quantise(&mut self, _pool: &Pool) {
+        simd::run(Quantise { values: &self.values, blocks: &mut self.blocks });
+    }
+
+    pub(super) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.values.len() / self.columns.max(1)
+    }
+
+    pub(super) fn row(&self, row: usize) -> Row<'_> {
+        let per_row = self.columns / BLOCK;
+        Row {
+            values: &self.values[row * self.columns..][..self.columns],
+            blocks: self.blocks.get(row * per_row..(row + 1) * per_row).unwrap_or_default(),
+        }
+    }
+}
+
+struct Quantise<'a> {
+    values: &'a [f32],
+    blocks: &'a mut [QuantisedBlock],
+}
+
+impl Wide for Quantise<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        for (values, block) in self.values.as_chunks::<BLOCK>().0.iter().zip(self.blocks) {
+            *block = quantised::<V>(values);
+        }
+    }
+}
+
+#[inline(always)]
+fn quantised<V: Vector>(values: &[f32; BLOCK]) -> QuantisedBlock {
+    let [first, second] = [0, 1].map(|half| V::load_part(&values[half * LANES..], 0.0));
+    let zero = V::splat(0.0);
+    let magnitude = |x: V| x.max(zero.sub(x));
+    let largest = magnitude(first).max(magnitude(second)).largest();
+    // Zero, unless a value is NaN or infinite, which a maximum and rounding would hide.
+    let broken = first.mul(zero).add(second.mul(zero)).sum();
+    let scale = largest / 127.0 + broken;
+    if scale.is_nan() {
+        return QuantisedBlock { scale, scaled_sum: scale, ..QuantisedBlock::default() };
+    }
+    // Where it is infinite, the values are too small to tell from zero.
+    let inverse = if (1.0 / scale).is_finite() { 1.0 / scale } else { 0.0 };
+    let mut block = QuantisedBlock { scale, ..QuantisedBlock::default() };
+    for (half, values) in [first, second].into_iter().enumerate() {
+        let mut rounded = [0.0; LANES];
+        values.mul(V::splat(inverse)).add(V::splat(ROUND)).store(&mut rounded);
+        let codes = rounded.map(|code| (code.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32));
+        block.sums[half] = fold_halves(codes, |a, b| a + b);
+        for (word, codes) in block.codes[half * LANES / 4..].iter_mut().zip(codes.as_chunks::<4>().0) {
+            *word = i32::from_le_bytes(codes.map(|code| code as u8));
+        }
+    }
+    block.scaled_sum = scale * (block.sums[0] + block.sums[1]) as f32;
+    block
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quantised(values: &[f32; BLOCK]) -> QuantisedBlock {
+        let mut block = QuantisedBlock::default();
+        simd::run(Quantise { values, blocks: std::slice::from_mut(&mut block) });
+        block
+    }
+
+    #[test]
+    fn codes_are_the_nearest_multiples_of_the_scale() {
+        let values: [f32; BLOCK] = std::array::from_fn(|i| ((i * 37 + 5) % 41) as f32 * 0.3 - 5.5);
+        let block = quantised(&values);
+        let codes: Vec<i8> = block.codes.iter().flat_map(|word| word.to_le_bytes()).map(|byte| byte as i8).collect();
+        for (value, code) in values.iter().zip(&codes) {
+            assert!((value - f32::from(*code) * block.scale).abs() <= block.scale * 0.501);
+        }
+        assert_eq!(codes.iter().map(|code| code.unsigned_abs()).max(), Some(127));
+        assert_eq!(block.sums[0] + block.sums[1], codes.iter().map(|code| i32::from(*code)).sum::<i32>());
+    }
+
+    #[test]
+    fn zeros_stay_zeros_and_what_is_no_number_poisons_its_block() {
+        assert_eq!(quantised(&[0.0; BLOCK]), QuantisedBlock::default());
+        assert_eq!(quantised(&[1e-44; BLOCK]).codes, [0; BLOCK / 4]);
+        for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut values = [1.0; BLOCK];
+            values[17] = broken;
+            assert!(quantised(&values).scale.is_nan());
+        }
+    }
+}

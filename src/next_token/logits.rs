@@ -1,0 +1,181 @@
+//! The numbers that a row is made of, and masses made of them, a chunk at a time.
+
+use super::CHUNK;
+use crate::simd::{self, LANES, Vector, Wide, fold_halves};
+use crate::vocab::TokenId;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The logits of a row, one a token, shared with whoever made them.
+#[derive(Clone)]
+pub(super) enum Logits {
+    /// Of a real model.
+    Single(Arc<[f32]>),
+    /// Of a toy model, whose masses are exact.
+    Double(Arc<[f64]>),
+}
+
+/// Masses of the tokens of a chunk, `exp(logit - largest logit of the row)`; zero past the row's end.
+pub(super) type Masses = [f64; CHUNK];
+
+/// The smallest exponent: e^-700 is still a normal `f64`.
+const SMALLEST: f32 = -700.0;
+
+impl Logits {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Single(logits) => logits.len(),
+            Self::Double(logits) => logits.len(),
+        }
+    }
+
+    pub(super) fn get(&self, token: usize) -> f64 {
+        match self {
+            Self::Single(logits) => f64::from(logits[token]),
+            Self::Double(logits) => logits[token],
+        }
+    }
+
+    /// Each logit changed.
+    pub(super) fn map(&self, change: impl Fn(f64) -> f64) -> Self {
+        match self {
+            Self::Single(logits) => Self::Single(logits.iter().map(|logit| change(f64::from(*logit)) as f32).collect()),
+            Self::Double(logits) => Self::Double(logits.iter().map(|logit| change(*logit)).collect()),
+        }
+    }
+
+    /// The logits of some tokens, `-inf` for all others.
+    pub(super) fn only(&self, tokens: &[TokenId]) -> Self {
+        fn only<T: Copy>(logits: &[T], tokens: &[TokenId], nothing: T) -> Arc<[T]> {
+            let mut kept = vec![nothing; logits.len()];
+            for token in tokens {
+                kept[token.index()] = logits[token.index()];
+            }
+            kept.into()
+        }
+        match self {
+            Self::Single(logits) => Self::Single(only(logits, tokens, f32::NEG_INFINITY)),
+            Self::Double(logits) => Self::Double(only(logits, tokens, f64::NEG_INFINITY)),
+        }
+    }
+
+    /// The largest logit; NaN where one is NaN, or `+inf`.
+    pub(super) fn largest(&self) -> f64 {
+        match self {
+            Self::Single(logits) => f64::from(simd::run(Largest(logits))),
+            Self::Double(logits) => {
+                let largest = logits.iter().fold(f64::NEG_INFINITY, |largest, logit| if *logit <= largest { largest } else { *logit });
+                if logits.iter().any(|logit| logit.is_nan()) || largest == f64::INFINITY { f64::NAN } else { largest }
+            }
+        }
+    }
+
+    /// The masses of a chunk, and the sum of each times its logarithm.
+    ///
+    /// Logits in `f32` give masses with a relative error below 2e-7, always the same for the same logits;
+    /// those more than 700 below the largest have none. Logits in `f64` give exact masses.
+    pub(super) fn masses(&self, chunk: usize, largest: f64, masses: &mut Masses) -> f64 {
+        self.masses_of(chunk * CHUNK..self.len().min((chunk + 1) * CHUNK), largest, masses)
+    }
+
+    /// The mass of one token.
+    pub(super) fn mass(&self, token: usize, largest: f64) -> f64 {
+        let mut masses = [0.0; LANES];
+        self.masses_of(token..token + 1, largest, &mut masses);
+        masses[0]
+    }
+
+    fn masses_of(&self, range: Range<usize>, largest: f64, masses: &mut [f64]) -> f64 {
+        match self {
+            Self::Single(logits) => simd::run(SingleMasses { logits: &logits[range], largest: largest as f32, masses }),
+            Self::Double(logits) => {
+                masses.fill(0.0);
+                let mut surprise = 0.0;
+                for (mass, logit) in masses.iter_mut().zip(&logits[range]) {
+                    *mass = (logit - largest).exp();
+                    surprise += if *mass > 0.0 { *mass * (logit - largest) } else { 0.0 };
+                }
+                surprise
+            }
+        }
+    }
+}
+
+/// The sum of masses: in sixteen lanes, then of these.
+pub(super) fn sum(masses: &[f64]) -> f64 {
+    let mut lanes = [0.0; LANES];
+    let (whole, rest) = masses.as_chunks::<LANES>();
+    for masses in whole {
+        for lane in 0..LANES {
+            lanes[lane] += masses[lane];
+        }
+    }
+    for (lane, mass) in lanes.iter_mut().zip(rest) {
+        *lane += mass;
+    }
+    fold_halves(lanes, |a, b| a + b)
+}
+
+/// The place of the largest of some masses, the first where several are equal; `None` where all are zero.
+pub(super) fn largest(masses: &[f64]) -> Option<usize> {
+    let mut lanes = [0.0f64; LANES];
+    let (whole, rest) = masses.as_chunks::<LANES>();
+    for masses in whole {
+        for lane in 0..LANES {
+            lanes[lane] = if masses[lane] > lanes[lane] { masses[lane] } else { lanes[lane] };
+        }
+    }
+    let largest = rest.iter().copied().chain([fold_halves(lanes, f64::max)]).fold(0.0, f64::max);
+    if largest > 0.0 { masses.iter().position(|mass| *mass == largest) } else { None }
+}
+
+struct Largest<'a>(&'a [f32]);
+
+impl Wide for Largest<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<V: Vector>(self) -> f32 {
+        let (zero, one, infinity) = (V::splat(0.0), V::splat(1.0), V::splat(f32::INFINITY));
+        let (mut largest, mut broken) = (V::splat(f32::NEG_INFINITY), zero);
+        for logits in self.0.chunks(LANES) {
+            let logits = V::load_part(logits, f32::NEG_INFINITY);
+            largest = logits.max(largest);
+            broken = broken.add(logits.select_less(infinity, zero, one));
+        }
+        if broken.sum() > 0.0 { f32::NAN } else { largest.largest() }
+    }
+}
+
+struct SingleMasses<'a> {
+    logits: &'a [f32],
+    largest: f32,
+    /// As many as there are logits or more, a multiple of [`LANES`].
+    masses: &'a mut [f64],
+}
+
+impl Wide for SingleMasses<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<V: Vector>(self) -> f64 {
+        let (largest, smallest, zero) = (V::splat(self.largest), V::splat(SMALLEST), V::splat(0.0));
+        let mut surprise = zero.to_doubles();
+        let mut logits = self.logits.chunks(LANES);
+        for masses in self.masses.as_chunks_mut::<LANES>().0 {
+            let Some(logits) = logits.next() else {
+                masses.fill(0.0);
+                continue;
+            };
+            let exponent = V::load_part(logits, f32::NEG_INFINITY).sub(largest);
+            // `max` before anything else: an exponent of -inf must not meet a multiplication.
+            let clamped = exponent.max(smallest);
+            let (factor, shifted) = clamped.exp_parts();
+            let factor = exponent.select_less(smallest, zero, factor);
+            let mass = factor.scale_doubles_by_power(shifted);
+            surprise = V::add_doubles(surprise, V::mul_doubles(mass, clamped.to_doubles()));
+            *masses = V::store_doubles(mass);
+        }
+        fold_halves(V::store_doubles(surprise), |a, b| a + b)
+    }
+}

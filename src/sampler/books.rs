@@ -1,0 +1,112 @@
+//! The books of a draw: which mass was seen allowed, and which was not seen yet.
+//!
+//! Masses are probabilities under the row, kept as sums over what is there, never as one minus what is
+//! gone. Every sampler keeps these books, whatever its estimate: they are where the certain bounds of Z
+//! come from.
+
+use super::{DrawRecord, Known, Labels};
+use crate::next_token::Walk;
+use crate::vocab::TokenId;
+
+/// The books of a draw.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Books {
+    /// The mass seen allowed.
+    pub(super) allowed: f64,
+    /// How many tokens of positive probability it is made of.
+    pub(super) allowed_tokens: usize,
+    /// The mass of tokens that nothing is known of.
+    pub(super) unseen: f64,
+    /// How many proposals were refused before one was accepted.
+    pub(super) rejects: u32,
+    /// Whether the exact mask was used.
+    pub(super) masked: bool,
+}
+
+impl Books {
+    /// The books when `token` was accepted: it and all tokens known to be allowed are seen, and taken off
+    /// the walk.
+    pub(super) fn open(walk: &mut dyn Walk, labels: &dyn Labels, token: TokenId, rejects: u32) -> Self {
+        let mut books = Self { rejects, ..Self::default() };
+        books.see_allowed(walk.mass(token));
+        walk.remove(token);
+        if let Known::Some { allowed, .. } = labels.known() {
+            for known in allowed.iter().filter(|known| **known != token) {
+                books.see_allowed(walk.mass(*known));
+            }
+            walk.remove_all(allowed);
+        }
+        books.unseen = walk.remaining();
+        books
+    }
+
+    /// What the draw learnt, with the estimate of Z that it uses.
+    pub(super) fn record(&self, estimate: f64, checks: u32) -> DrawRecord {
+        // Sums of probabilities may pass 1 by rounding. An estimate may pass it by more.
+        let log = |mass: f64| mass.ln().min(0.0);
+        DrawRecord {
+            log_z: if estimate < 1.0 + 1e-9 { log(estimate) } else { estimate.ln() },
+            log_z_low: log(self.allowed),
+            log_z_high: log(self.allowed + self.unseen),
+            checks,
+            rejects: self.rejects,
+            masked: self.masked,
+            forced: self.allowed_tokens == 1 && self.unseen == 0.0,
+        }
+    }
+
+    /// Asks about a token and takes it off the walk; whether it is allowed.
+    pub(super) fn ask(&mut self, walk: &mut dyn Walk, labels: &mut dyn Labels, token: TokenId) -> bool {
+        let mass = walk.mass(token);
+        walk.remove(token);
+        let allowed = labels.check(token);
+        if allowed {
+            self.see_allowed(mass);
+        }
+        self.unseen = walk.remaining();
+        allowed
+    }
+
+    /// Sees a token allowed that may have been seen and taken off the walk before.
+    pub(super) fn see_too(&mut self, walk: &mut dyn Walk, token: TokenId) {
+        walk.remove(token);
+        let unseen = walk.remaining();
+        if unseen < self.unseen {
+            self.see_allowed(walk.mass(token));
+            self.unseen = unseen;
+        }
+    }
+
+    pub(super) fn see_allowed(&mut self, mass: f64) {
+        if mass > 0.0 {
+            self.allowed += mass;
+            self.allowed_tokens += 1;
+        }
+    }
+
+    /// Sees the whole mask, if there is one: nothing is unseen then.
+    pub(super) fn see_mask(&mut self, walk: &mut dyn Walk, labels: &mut dyn Labels) -> bool {
+        let Some(mask) = labels.mask() else { return false };
+        walk.retain(mask);
+        self.masked = true;
+        // One token or many: nothing else is asked of the count once there are two.
+        self.see_allowed(walk.remaining());
+        self.unseen = 0.0;
+        true
+    }
+
+    /// The mean of `draws` unbiased estimates of Z, one for each token drawn from what is unseen: the mass
+    /// seen allowed before it, and the unseen mass too where it is allowed (Des Raj 1956).
+    pub(super) fn mean_of_draws(&mut self, walk: &mut dyn Walk, labels: &mut dyn Labels, draws: u32) -> f64 {
+        let mut sum = 0.0;
+        for drawn in 0..draws {
+            let Some(token) = walk.draw() else {
+                // Nothing is unseen: the estimates still to come are all exact.
+                return (sum + self.allowed * f64::from(draws - drawn)) / f64::from(draws);
+            };
+            let (allowed, unseen) = (self.allowed, self.unseen);
+            sum += if self.ask(walk, labels, token) { allowed + unseen } else { allowed };
+        }
+        sum / f64::from(draws)
+    }
+}

@@ -1,0 +1,204 @@
+//! Tokenizers from a `tokenizer.json`, the file of the crate `tokenizers`.
+
+use super::gguf::byte_piece;
+use super::{ENDS, Tokenizer, byte_level};
+use crate::vocab::{Token, TokenId, Vocabulary, VocabularyError};
+use serde_json::Value;
+use std::sync::Arc;
+use tokenizers::{DecoderWrapper, Tokenizer as Parts};
+
+/// The tokens that end a text, as a model's settings name them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndTokens {
+    /// By number.
+    pub ids: Vec<u32>,
+    /// By spelling.
+    pub spellings: Vec<String>,
+}
+
+/// How tokens stand for bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spelling {
+    /// In the alphabet of 256 characters.
+    ByteLevel,
+    /// As SentencePiece's pieces.
+    Pieces,
+}
+
+impl Tokenizer {
+    /// The tokenizer that `json` describes, for a model with embeddings of `size` tokens. Embeddings
+    /// beyond the tokenizer's are control tokens that no text has; tokens beyond the embeddings cannot be
+    /// used.
+    ///
+    /// # Errors
+    /// If the file is broken, does not say how its tokens stand for bytes in a way that tamis knows, or
+    /// no token ends a text.
+    pub fn from_json(json: &[u8], size: usize, ends: &EndTokens) -> Result<Self, VocabularyError> {
+        let mut parts = Parts::from_bytes(json)
+            .map_err(|error| VocabularyError::with_source("this is no tokenizer.json that tamis can read", error))?;
+        // These are for training in batches; a prompt is neither cut nor filled up.
+        parts.with_padding(None);
+        parts.with_truncation(None).map_err(|error| VocabularyError::with_source("the tokenizer cannot be used", error))?;
+        let spelling = Spelling::of(parts.get_decoder())?;
+        let begin = begin(&parts)?;
+        let added = parts.get_added_tokens_decoder();
+        let is_end = |id: u32, token: &str| ends.ids.contains(&id) || ends.spellings.iter().any(|end| end == token);
+        let tokens = (0..size as u32).map(|id| {
+            let Some(token) = parts.id_to_token(id) else { return Token::Control };
+            let bytes = match added.get(&id) {
+                _ if is_end(id, &token) => return Token::End,
+                Some(added) if added.special && ENDS.contains(&token.as_str()) => return Token::End,
+                Some(added) if added.special => return Token::Control,
+                Some(_) => token.into_bytes(),
+                None => spelling.bytes(&token),
+            };
+            if bytes.is_empty() { Token::Control } else { Token::Text(bytes) }
+        });
+        let vocabulary = Arc::new(Vocabulary::new(tokens)?);
+        Ok(Self { encoder: Box::new(parts.into_inner()), vocabulary, bos: begin, add_bos: begin.is_some() })
+    }
+}
+
+/// The token that the file's own rules put before a text.
+fn begin(parts: &Parts) -> Result<Option<TokenId>, VocabularyError> {
+    let failed = |error| VocabularyError::with_source("the tokenizer cannot be used", error);
+    let text = "a";
+    let bare = parts.encode_fast(text, false).map_err(failed)?;
+    let whole = parts.encode_fast(text, true).map_err(failed)?;
+    let (bare, whole) = (bare.get_ids(), whole.get_ids());
+    let before = whole.windows(bare.len().max(1)).position(|window| window == bare).unwrap_or(0);
+    match whole[..before] {
+        [] => Ok(None),
+        [begin] => Ok(Some(TokenId::new(begin))),
+        _ => Err(VocabularyError::new(format!("the tokenizer puts {before} tokens before a text; tamis knows how to put one"))),
+    }
+}
+
+impl Spelling {
+    /// How the tokens of a tokenizer with this decoder are spelled.
+    fn of(decoder: Option<&DecoderWrapper>) -> Result<Self, VocabularyError> {
+        let failed = |error| VocabularyError::with_source("the tokenizer's decoder cannot be read", error);
+        let decoder = serde_json::to_value(decoder).map_err(|error| failed(Box::new(error)))?;
+        let steps = match decoder.get("decoders") {
+            Some(Value::Array(steps)) => steps.clone(),
+            _ => vec![decoder],
+        };
+        let kind = |step: &Value| step["type"].as_str().unwrap_or("none").to_owned();
+        let is_space = |step: &Value| step["type"] == "Metaspace" || step["type"] == "Replace" && step["content"] == " ";
+        if steps.iter().any(|step| step["type"] == "ByteLevel") {
+            Ok(Self::ByteLevel)
+        } else if steps.iter().any(is_space) {
+            Ok(Self::Pieces)
+        } else {
+            let kinds: Vec<String> = steps.iter().map(kind).collect();
+            Err(VocabularyError::new(format!(
+                "the tokenizer turns tokens into text by {}; tamis knows ByteLevel, and Metaspace or Replace",
+                kinds.join(", ")
+            )))
+        }
+    }
+
+    fn bytes(self, token: &str) -> Vec<u8> {
+        match self {
+            Self::ByteLevel => byte_level::bytes(token),
+            Self::Pieces => byte_piece(token).map_or_else(|| token.replace('▁', " ").into_bytes(), |byte| vec![byte]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocab::tokenizer::byte_level::tests::alphabet;
+    use serde_json::json;
+
+    fn byte_level() -> Value {
+        let mut vocab: serde_json::Map<_, _> =
+            alphabet().into_iter().zip(0..).map(|(character, id)| (character.into(), json!(id))).collect();
+        vocab.insert("ab".into(), json!(256));
+        let added = |id: u32, content: &str, special: bool| json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": special});
+        let level = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
+        json!({
+            "version": "1.0", "truncation": {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0}, "padding": null,
+            "added_tokens": [added(257, "<|im_end|>", true), added(258, "<|role|>", true), added(259, "<tool>", false)],
+            "normalizer": null, "pre_tokenizer": level, "post_processor": null, "decoder": level,
+            "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null, "end_of_word_suffix": null,
+                "fuse_unk": false, "byte_fallback": false, "vocab": vocab, "merges": [["a", "b"]]},
+        })
+    }
+
+    fn tokenizer(json: &Value) -> Result<Tokenizer, VocabularyError> {
+        Tokenizer::from_json(json.to_string().as_bytes(), 300, &EndTokens::default())
+    }
+
+    #[test]
+    fn every_text_is_the_bytes_of_its_tokens() {
+        let tokenizer = tokenizer(&byte_level()).unwrap();
+        for text in ["", "ab", "Hello, wörld! 123\n\t 🙂", "<tool>x"] {
+            let tokens = tokenizer.encode(text).unwrap();
+            assert_eq!(tokenizer.vocabulary().text(&tokens), text.as_bytes(), "{text:?}");
+        }
+        assert_eq!(tokenizer.encode("ab<|role|>").unwrap(), [256, 258].map(TokenId::new));
+    }
+
+    #[test]
+    fn special_tokens_have_no_bytes_and_the_settings_say_which_end() {
+        let default = tokenizer(&byte_level()).unwrap();
+        assert_eq!(default.vocabulary().ends(), [TokenId::new(257)]);
+        let ends = EndTokens { ids: vec![258], spellings: vec!["<tool>".into()] };
+        let named = Tokenizer::from_json(byte_level().to_string().as_bytes(), 300, &ends).unwrap();
+        assert_eq!(named.vocabulary().ends(), [257, 258, 259].map(TokenId::new));
+    }
+
+    #[test]
+    fn the_vocabulary_has_the_size_of_the_embeddings() {
+        let larger = tokenizer(&byte_level()).unwrap();
+        assert_eq!((larger.vocabulary().len(), larger.vocabulary().bytes(TokenId::new(299))), (300, None));
+        let smaller = Tokenizer::from_json(byte_level().to_string().as_bytes(), 259, &EndTokens::default()).unwrap();
+        assert!(smaller.encode("a<tool>").unwrap_err().to_string().contains("<tool>"));
+    }
+
+    #[test]
+    fn what_the_file_puts_before_a_text_is_put_there_once() {
+        let mut json = byte_level();
+        json["post_processor"] = json!({
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "<|role|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+            "special_tokens": {"<|role|>": {"id": "<|role|>", "ids": [258], "tokens": ["<|role|>"]}},
+        });
+        let tokenizer = tokenizer(&json).unwrap();
+        assert_eq!(tokenizer.bos(), Some(TokenId::new(258)));
+        assert_eq!(tokenizer.encode("ab").unwrap(), [258, 256].map(TokenId::new));
+        assert_eq!(tokenizer.encode("<|role|>ab").unwrap(), [258, 256].map(TokenId::new));
+    }
+
+    #[test]
+    fn pieces_stand_for_spaces_and_bytes() {
+        let vocab = json!({"<unk>": 0, "</s>": 1, "<0x0A>": 2, "▁": 3, "a": 4, "▁a": 5});
+        let added = json!({"id": 1, "content": "</s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true});
+        let json = json!({
+            "version": "1.0", "truncation": null, "padding": null, "added_tokens": [added],
+            "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}, "pre_tokenizer": null, "post_processor": null,
+            "decoder": {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}]},
+            "model": {"type": "BPE", "dropout": null, "unk_token": "<unk>", "continuing_subword_prefix": null, "end_of_word_suffix": null,
+                "fuse_unk": true, "byte_fallback": true, "vocab": vocab, "merges": [["▁", "a"]]},
+        });
+        let tokenizer = Tokenizer::from_json(json.to_string().as_bytes(), 6, &EndTokens::default()).unwrap();
+        assert_eq!(tokenizer.encode("a a\n").unwrap(), [4, 5, 2].map(TokenId::new));
+        assert_eq!(tokenizer.vocabulary().text(&[4, 5, 2].map(TokenId::new)), b"a a\n");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error() {
+        assert!(Tokenizer::from_json(b"{", 4, &EndTokens::default()).is_err());
+        let mut json = byte_level();
+        json["decoder"] = json!({"type": "WordPiece", "prefix": "##", "cleanup": true});
+        assert!(tokenizer(&json).unwrap_err().to_string().contains("WordPiece"));
+        json["decoder"] = Value::Null;
+        assert!(tokenizer(&json).unwrap_err().to_string().contains("none"));
+        let mut endless = byte_level();
+        endless["added_tokens"] = json!([]);
+        assert!(tokenizer(&endless).unwrap_err().to_string().contains("ends a text"));
+    }
+}

@@ -1,0 +1,242 @@
+//! The laws of [`Constraint`], which every implementation passes.
+//!
+//! Each constraint is asked about texts that proptest makes: some of it, some broken copies of these, and
+//! some noise. What is known of a text, whether it belongs to the constraint, comes from elsewhere (another
+//! regular expression engine, another validator), never from the constraint itself.
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use serde_json::{Value, json};
+use std::collections::hash_map::{DefaultHasher, Entry, HashMap};
+use std::hash::{Hash, Hasher};
+use tamis::constraint::{AnyConstraint, Constraint, JsonSchema, Predicate, Product, Question, Regex};
+use tamis::vocab::{Token, TokenSet, Vocabulary};
+
+/// All bytes and some longer tokens, among them halves of characters.
+fn vocabulary() -> Vocabulary {
+    let longer = [
+        "ab", "\":", "\", \"", "{\"", "\"}", "}}", "],", "1.", "e1", "true", "null", " \n", "\\u00", "\\\"", "é", "a\"b", "0.5", "[[",
+        "name",
+    ];
+    let longer = longer.into_iter().map(|text| text.as_bytes().to_vec()).chain([vec![0xC3, b'"'], vec![0xA9, b'"'], vec![b'"', 0xF0]]);
+    let bytes = (0..=255).map(|byte| vec![byte]);
+    Vocabulary::new(bytes.chain(longer).map(Token::Text).chain([Token::End])).unwrap()
+}
+
+fn hash_of(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The state after `text`, piece by piece.
+fn advance_by<C: Constraint>(constraint: &C, text: &[u8], sizes: &[usize]) -> Option<C::State> {
+    let (mut state, mut rest) = (constraint.start(), text);
+    let mut sizes = sizes.iter().copied().cycle();
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(sizes.next().unwrap_or(1).clamp(1, rest.len()));
+        let next = constraint.advance(&state, piece);
+        assert_eq!(constraint.allows(&state, piece), next.is_some(), "allows and advance disagree on {piece:?}");
+        state = next?;
+        rest = after;
+    }
+    Some(state)
+}
+
+/// What a constraint answers at a state, as far as it can be compared.
+fn answers<C: Constraint>(constraint: &C, state: &C::State, vocabulary: &Vocabulary) -> (TokenSet, bool, Vec<u8>, Option<usize>) {
+    let (mut mask, mut forced) = (TokenSet::new(vocabulary.len()), Vec::new());
+    constraint.mask(state, vocabulary.trie(), &mut mask);
+    constraint.forced(state, &mut forced);
+    (mask, constraint.may_end(state), forced, constraint.closing_cost(state))
+}
+
+/// Checks all laws on `texts`; `belongs` tells which are in the constraint.
+fn obeys_the_laws<C: Constraint>(constraint: &C, texts: &[Vec<u8>], sizes: &[usize], belongs: impl Fn(&[u8]) -> bool) {
+    let vocabulary = vocabulary();
+    let start = constraint.start();
+    assert_eq!(constraint.advance(&start, b"").as_ref(), Some(&start), "no bytes lead to an equal state");
+    let mut known: HashMap<C::State, (TokenSet, bool, Vec<u8>, Option<usize>)> = HashMap::new();
+    for text in texts {
+        let shown = String::from_utf8_lossy(text);
+        // However it is cut, the same state.
+        let whole = constraint.advance(&start, text);
+        for sizes in [&[1][..], sizes] {
+            let pieces = advance_by(constraint, text, sizes);
+            assert_eq!(pieces, whole, "{shown} in pieces of {sizes:?}");
+            assert_eq!(pieces.as_ref().map(hash_of), whole.as_ref().map(hash_of));
+        }
+        // The verdict at the end is exact, and what belongs was allowed all the way.
+        let accepted = whole.as_ref().is_some_and(|state| constraint.may_end(state));
+        assert_eq!(accepted, belongs(text), "{shown}");
+        // Reasons agree with verdicts.
+        match (&whole, constraint.explain(&start, text)) {
+            (Some(state), None) => assert_eq!(constraint.explain_end(state).is_none(), accepted, "{shown}"),
+            (None, Some(reason)) => {
+                let at = reason.offset();
+                assert_eq!(reason.found(), Some(text[at]), "{shown}");
+                let before = constraint.advance(&start, &text[..at]).expect("the bytes before the refused one are allowed");
+                assert!(!constraint.allows(&before, &text[at..=at]), "{shown}: {reason}");
+            }
+            (whole, reason) => panic!("{shown}: {whole:?} but {reason:?}"),
+        }
+        // At some places along the text: masks by brute force, equal states, what is forced and what is still to come.
+        let places = (0..=text.len()).step_by((text.len() / 6).max(1));
+        for at in places {
+            let Some(state) = constraint.advance(&start, &text[..at]) else { break };
+            let fork = state.clone();
+            let answer = answers(constraint, &state, &vocabulary);
+            for token in vocabulary.tokens() {
+                let allowed = vocabulary.bytes(token).is_some_and(|bytes| constraint.advance(&fork, bytes).is_some());
+                assert_eq!(answer.0.contains(token), allowed, "{shown} at {at}: {:?}", vocabulary.bytes(token));
+            }
+            assert_eq!((hash_of(&fork), &fork), (hash_of(&state), &state), "a fork is changed by what its sibling takes");
+            let (_, may_end, forced, cost) = &answer;
+            if accepted {
+                let rest = &text[at..];
+                assert!(forced.is_empty() || rest.starts_with(forced), "{shown} at {at}: {forced:?} is not forced");
+                assert!(cost.is_none_or(|cost| cost <= rest.len()), "{shown} at {at}: {cost:?} bytes to the end, not {}", rest.len());
+            }
+            assert!(!may_end || forced.is_empty(), "{shown} at {at}: where the text may end nothing is forced");
+            assert!(!may_end || cost.is_none_or(|cost| cost == 0), "{shown} at {at}");
+            match known.entry(state) {
+                Entry::Occupied(same) => assert_eq!(same.get(), &answer, "{shown} at {at}: equal states, different answers"),
+                Entry::Vacant(new) => drop(new.insert(answer)),
+            }
+        }
+    }
+}
+
+/// A text with one byte changed, inserted or taken out.
+fn broken(text: &str, at: Index, byte: u8, how: u8) -> Vec<u8> {
+    let mut bytes = text.as_bytes().to_vec();
+    let place = at.index(bytes.len() + 1);
+    match how % 3 {
+        0 if place < bytes.len() => bytes[place] = byte,
+        1 if place < bytes.len() => drop(bytes.remove(place)),
+        _ => bytes.insert(place, byte),
+    }
+    bytes
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        (-30i64..30).prop_map(Value::from),
+        prop::sample::select(vec!["1.0", "0.5", "-2.5e1", "10", "1e1", "7.25"]).prop_map(|number| serde_json::from_str(number).unwrap()),
+        prop::sample::select(vec!["", "a", "ab", "red", "green", "é\"\\\n", "name"]).prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        let name = prop::sample::select(vec!["a", "b", "name", "kind", "é"]);
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(name.prop_map(str::to_owned), inner, 0..4)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+/// Schemas that between them use every applicator.
+fn schemas() -> Vec<Value> {
+    vec![
+        json!(true),
+        json!({"type": "object", "properties": {"a": {"type": "integer", "minimum": -5, "maximum": 12}, "name": {"type": "string", "minLength": 1, "maxLength": 3}}, "required": ["a"], "additionalProperties": false}),
+        json!({"oneOf": [{"type": "integer"}, {"type": "number", "minimum": 2}, {"type": ["string", "array"], "maxLength": 2, "maxItems": 2}, {"required": ["a"]}, {"required": ["b"]}]}),
+        json!({"not": {"anyOf": [{"type": "string", "pattern": "^a"}, {"type": "array", "contains": {"type": "null"}}, {"properties": {"a": {"const": 1}}, "required": ["a"]}]}}),
+        json!({"if": {"required": ["kind"]}, "then": {"properties": {"kind": {"enum": ["red", "green", 1, {"a": 1}]}}, "maxProperties": 2}, "else": {"minProperties": 1}, "type": ["object", "number"]}),
+        json!({"items": {"enum": [1, 0.5, "red", null, [], {"a": [1, "ab"]}]}, "uniqueItems": true, "minItems": 1}),
+        json!({"prefixItems": [{"type": "string"}, {"type": ["number", "object"]}], "contains": {"type": "integer"}, "minContains": 1, "maxContains": 2, "unevaluatedItems": {"type": "boolean"}}),
+        json!({"anyOf": [{"properties": {"a": true}}, {"properties": {"b": {"type": "string"}}, "patternProperties": {"^n": {"type": "integer"}}}], "unevaluatedProperties": false}),
+        json!({"propertyNames": {"pattern": "^[a-n]"}, "dependentRequired": {"a": ["b"]}, "dependentSchemas": {"b": {"properties": {"a": {"type": "integer"}}}}, "maxProperties": 3}),
+        json!({"$defs": {"tree": {"type": "object", "properties": {"a": {"$ref": "#/$defs/tree"}, "b": {"type": "array", "items": {"$ref": "#/$defs/tree"}}}, "additionalProperties": {"type": ["integer", "null"]}}}, "$ref": "#/$defs/tree"}),
+        json!({"multipleOf": 0.5, "exclusiveMaximum": 7.25, "minLength": 2, "pattern": "[a-e]"}),
+    ]
+}
+
+/// How a value may be spelled.
+fn spell(value: &Value, how: u8) -> String {
+    match how % 4 {
+        0 => value.to_string(),
+        1 => serde_json::to_string_pretty(value).unwrap(),
+        2 => value.to_string().replace(':', " : ").replace(',', ",\n"),
+        _ => value.to_string().replace("\"a", "\"\\u0061"),
+    }
+}
+
+fn sizes() -> impl Strategy<Value = Vec<usize>> {
+    prop::collection::vec(1usize..7, 1..6)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn json_schemas_obey_the_laws(
+        values in prop::collection::vec((any_json(), any::<u8>()), 12),
+        noise in prop::collection::vec((any::<Index>(), prop::sample::select(&b"\"\\{}[],:0159.-ea \nnt"[..]), any::<u8>()), 4),
+        sizes in sizes(),
+    ) {
+        let mut texts: Vec<Vec<u8>> = values.iter().map(|(value, how)| spell(value, *how).into_bytes()).collect();
+        for ((value, how), (at, byte, change)) in values.iter().zip(&noise) {
+            texts.push(broken(&spell(value, *how), *at, *byte, *change));
+        }
+        for definition in schemas() {
+            let schema = JsonSchema::new(&definition).unwrap();
+            let oracle = jsonschema::validator_for(&definition).unwrap();
+            let belongs = |text: &[u8]| {
+                let duplicates = |value: &Value| !same_number_of_names(value, text);
+                serde_json::from_slice::<Value>(text).is_ok_and(|value| !duplicates(&value) && oracle.is_valid(&value))
+            };
+            obeys_the_laws(&schema, &texts, &sizes, belongs);
+        }
+    }
+
+    #[test]
+    fn regular_expressions_obey_the_laws(texts in prop::collection::vec("[0-9a-c-]{0,6}|[a-c]{1,3}é?|[0-9]{2}-[0-9]{2}", 12), sizes in sizes()) {
+        let texts: Vec<Vec<u8>> = texts.into_iter().map(String::into_bytes).collect();
+        for pattern in ["[0-9]{2}-[0-9]{2}", "(ab|a)*c?é?", ".*", "(?s).{2}|abc", "[^a]+"] {
+            let oracle = regex_automata::dfa::regex::Regex::new(&format!(r"\A(?:{pattern})\z")).unwrap();
+            let belongs = |text: &[u8]| std::str::from_utf8(text).is_ok_and(|text| oracle.is_match(text));
+            obeys_the_laws(&Regex::new(pattern).unwrap(), &texts, &sizes, belongs);
+            obeys_the_laws(&AnyConstraint::new(Regex::new(pattern).unwrap()), &texts, &sizes, belongs);
+        }
+    }
+
+    #[test]
+    fn products_and_predicates_obey_the_laws(texts in prop::collection::vec("[a-c]{0,7}", 12), sizes in sizes()) {
+        let texts: Vec<Vec<u8>> = texts.into_iter().map(String::into_bytes).collect();
+        let short = || Predicate::new(|text, question| Ok(text.len() <= 5 && (question == Question::Prefix || text.contains(&b'b'))));
+        let is_short = |text: &[u8]| text.len() <= 5 && text.contains(&b'b');
+        obeys_the_laws(&short(), &texts, &sizes, is_short);
+        let even = || Regex::new("(..)*").unwrap();
+        let product = Product::new([AnyConstraint::new(short()), AnyConstraint::new(even())]);
+        obeys_the_laws(&product, &texts, &sizes, |text| is_short(text) && text.len() % 2 == 0);
+        obeys_the_laws(&AnyConstraint::new(product), &texts, &sizes, |text| is_short(text) && text.len() % 2 == 0);
+        obeys_the_laws(&Product::new([]), &texts, &sizes, |_| true);
+    }
+}
+
+/// Whether a text has as many property names as its value: duplicates are refused here, and by no other
+/// validator.
+fn same_number_of_names(value: &Value, text: &[u8]) -> bool {
+    fn names(value: &Value) -> usize {
+        match value {
+            Value::Array(items) => items.iter().map(names).sum(),
+            Value::Object(members) => members.len() + members.values().map(names).sum::<usize>(),
+            _ => 0,
+        }
+    }
+    // Colons outside strings.
+    let (mut inside, mut escaped, mut colons) = (false, false, 0);
+    for byte in text {
+        match (inside, escaped, byte) {
+            (true, true, _) => escaped = false,
+            (true, false, b'\\') => escaped = true,
+            (_, false, b'"') => inside = !inside,
+            (false, _, b':') => colons += 1,
+            _ => {}
+        }
+    }
+    names(value) == colons
+}

@@ -259,7 +259,8 @@ impl Recognizer {
                 let (stack, forbidden) = (gaps[done].stack.clone(), gaps[done].forbidden.clone());
                 for (back, below) in stack.tops() {
                     let position = self.network.at(*back);
-                    if !wanted(&position.first_bytes) && !(position.is_end && wanted(below.next_bytes())) {
+                    let leads_on = wanted(&position.first_bytes) || position.is_end && wanted(below.next_bytes());
+                    if !leads_on {
                         continue;
                     }
                     let is_new = match &mut seen {

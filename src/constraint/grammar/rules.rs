@@ -175,10 +175,12 @@ impl Dfa {
     /// With states of equal futures merged (Moore's refinement), the start apart. It begins with the
     /// distances from the end, which equal futures share, so that few rounds are needed.
     fn minimized(self) -> Self {
+        // Whether a state is the start, its class so far, and where its edges lead.
+        type Future = (bool, usize, Vec<(Symbol, usize)>);
         let mut class = self.distances();
         let (mut classes, mut work) = (0, 0);
         loop {
-            let mut found: FxHashMap<(bool, usize, Vec<(Symbol, usize)>), usize> = FxHashMap::default();
+            let mut found: FxHashMap<Future, usize> = FxHashMap::default();
             class = (0..class.len())
                 .map(|state| {
                     let edges = self.edges[state].iter().map(|(symbol, to)| (*symbol, class[*to])).collect();

@@ -17,7 +17,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let log = [
         ("Which genre has the most books?", "SELECT genre FROM book GROUP BY genre ORDER BY count(*) DESC LIMIT 1"),
         ("What are the names of authors from Japan?", "SELECT name FROM author WHERE country = 'Japan'"),
-        ("Which titles did Ada Brand write?", "SELECT T1.title FROM book AS T1 JOIN author AS T2 ON T1.author_id = T2.author_id WHERE T2.name = 'Ada Brand'"),
+        (
+            "Which titles did Ada Brand write?",
+            "SELECT T1.title FROM book AS T1 JOIN author AS T2 ON T1.author_id = T2.author_id WHERE T2.name = 'Ada Brand'",
+        ),
     ];
     let log = log.map(|(question, query)| SqlExample { question: question.into(), query: query.into() });
     let asking = TextToSql::new(database.clone()).examples(log);

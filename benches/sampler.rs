@@ -8,6 +8,7 @@
 //! middling and flat rows and constraint masses from .99 to .001. Then what particles save each other, what
 //! a mask costs, and what the particles themselves do.
 
+use smallvec::SmallVec;
 use std::hint::black_box;
 use std::time::Instant;
 use tamis::constraint::{JsonSchema, Regex};
@@ -18,17 +19,31 @@ use tamis::sampler::{Awrs, DesRaj, Direct, Draw, Geometric, Known, LabelCache, L
 use tamis::smc::Stream;
 use tamis::vocab::{Token, TokenId, TokenSet, Vocabulary};
 
-/// Labels written down; nothing is remembered from draw to draw.
+/// Labels written down; within a draw each is asked for once, and nothing is remembered from draw to draw.
 struct Table<'a> {
     allowed: &'a TokenSet,
+    /// Allowed tokens asked about in this draw: only these can be proposed again.
+    asked: SmallVec<[TokenId; 16]>,
     checks: u32,
     all_known: bool,
 }
 
+impl<'a> Table<'a> {
+    fn new(allowed: &'a TokenSet) -> Self {
+        Self { allowed, asked: SmallVec::new(), checks: 0, all_known: false }
+    }
+}
+
 impl Labels for Table<'_> {
     fn check(&mut self, token: TokenId) -> bool {
-        self.checks += 1;
-        self.allowed.contains(token)
+        let allowed = self.allowed.contains(token);
+        if !allowed || !self.asked.contains(&token) {
+            self.checks += 1;
+            if allowed {
+                self.asked.push(token);
+            }
+        }
+        allowed
     }
 
     fn known(&self) -> Known<'_> {
@@ -60,7 +75,7 @@ fn case(name: &'static str, size: usize, head: &[(f64, bool)], zipf: bool, fract
     let probs = head.iter().map(|(prob, _)| *prob).chain(tail.iter().map(|mass| mass / total * rest));
     let mut stream = Stream::of_particle(1, 0);
     // Scattered over the vocabulary, as real tokens are: a multiplier prime to every size here.
-    let place = |rank: usize| (rank * 40_503 + 17) % size;
+    let place = |rank: usize| (rank * 40_507 + 17) % size;
     let (mut logits, mut allowed) = (vec![f32::NEG_INFINITY; size], TokenSet::new(size));
     for (rank, prob) in probs.enumerate() {
         logits[place(rank)] = prob.ln() as f32;
@@ -111,7 +126,7 @@ fn quality() {
             let (mut squares, mut checks, mut masked) = (0.0, 0u64, 0u32);
             let draws = 20_000;
             for _ in 0..draws {
-                let draw = sampler.draw(&row, &mut Table { allowed: &allowed, checks: 0, all_known: false }, &mut stream);
+                let draw = sampler.draw(&row, &mut Table::new(&allowed), &mut stream);
                 let weight = if let Draw::Token { log_weight, .. } = draw { log_weight.exp() } else { 0.0 };
                 squares += (weight / z - 1.0).powi(2);
                 checks += u64::from(draw.record().checks);
@@ -150,7 +165,7 @@ fn clock() {
                     let mut stream = Stream::of_particle(3, 0);
                     let (mut checks, mut draws) = (0u64, 0u64);
                     let micros = time(|| {
-                        let draw = sampler.draw(&row, &mut Table { allowed: &allowed, checks: 0, all_known: false }, &mut stream);
+                        let draw = sampler.draw(&row, &mut Table::new(&allowed), &mut stream);
                         checks += u64::from(black_box(draw).record().checks);
                         draws += 1;
                     });

@@ -97,7 +97,7 @@ pub mod vocab;
 
 /// The names that most programs need.
 pub mod prelude {
-    pub use crate::constraint::{AnyConstraint, Constraint, JsonSchema, Predicate, Product, Regex, Stop};
+    pub use crate::constraint::{AnyConstraint, Constraint, Grammar, JsonSchema, Predicate, Product, Regex, Stop};
     pub use crate::decode::critic::Critic;
     pub use crate::decode::{Answer, ConstrainedDecoding, Posterior};
     #[cfg(feature = "candle")]

@@ -271,7 +271,11 @@ mod with_models {
     fn a_broken_model_file_is_named() {
         let folder = Folder::new("broken-model");
         let ask = |model: &str| tamis(&["generate", "hello", "--regex", "a", "--model", model]);
-        ask(&folder.file("text.gguf", "I am no model.")).fails(4, &["text.gguf"]);
+        let text = folder.file("text.gguf", "I am no model.");
+        ask(&text).fails(4, &["text.gguf"]);
+        let mut traced = command(&["generate", "hello", "--regex", "a", "--model", &text]);
+        let traced = run(traced.env("RUST_BACKTRACE", "1"), "");
+        assert_eq!(traced.stderr, ask(&text).stderr, "a backtrace tells a user nothing");
         ask(&folder.file("empty.gguf", "")).fails(4, &["empty.gguf"]);
         // The right magic and version, one tensor and one entry of metadata announced, then nothing.
         let header = [&b"GGUF"[..], &3u32.to_le_bytes(), &1u64.to_le_bytes(), &1u64.to_le_bytes()].concat();

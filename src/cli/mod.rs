@@ -13,6 +13,7 @@ mod eval;
 mod files;
 #[cfg_attr(not(feature = "candle"), allow(dead_code))]
 mod generate;
+mod grammar;
 #[cfg(feature = "candle")]
 mod model;
 #[cfg_attr(not(feature = "candle"), allow(dead_code))]

@@ -14,12 +14,14 @@
 //! - Equal states give equal answers for ever: labels and masks are shared by state.
 //! - [`Constraint::mask`] equals asking `allows` about every token.
 //!
-//! Where to read next: `regex.rs` (over `automaton.rs`) is the smallest constraint, `json_schema/` the largest;
+//! Where to read next: `regex.rs` (over `automaton.rs`) is the smallest constraint, `json_schema/` the largest,
+//! `grammar/` the most general;
 //! `any.rs` mixes them at run time, `product.rs` joins them.
 
 mod any;
 mod automaton;
 mod error;
+pub mod grammar;
 pub mod json_schema;
 mod predicate;
 mod product;
@@ -29,6 +31,7 @@ mod stop;
 
 pub use any::{AnyConstraint, AnyState};
 pub use error::{ConstraintError, Rejection};
+pub use grammar::Grammar;
 pub use json_schema::JsonSchema;
 pub use predicate::{Predicate, PredicateError, Question};
 pub use product::Product;

@@ -23,6 +23,9 @@ const EXAMPLES: &str = r#"Examples:
   A text to go on from instead of a question, read from standard input:
       echo -n 'The capital of France is' | tamis generate --regex ' [A-Z][a-z]+' --raw -
 
+  A text of a grammar (a Lark file, or one that comes along):
+      tamis generate --grammar arithmetic "Write three plus four times x as a formula."
+
   Both constraints at once (JSON of the schema, on a single line):
       tamis generate --schema person.json --regex '[^\n]*' "Invent a person.""#;
 
@@ -65,6 +68,11 @@ pub struct GenerateArgs {
     /// A regular expression that the whole answer must match. With --schema, both bind.
     #[arg(long, value_name = "PATTERN", allow_hyphen_values = true, help_heading = "Constraint")]
     pub regex: Option<String>,
+
+    /// A grammar that the whole answer must be of: a Lark file, `-` for standard input, or the name of one
+    /// that comes with tamis (arithmetic, csv, iso8601, json, pddl_goal, sexpr, smiles, sqlite_select).
+    #[arg(long, value_name = "FILE|NAME", help_heading = "Constraint")]
+    pub grammar: Option<PathBuf>,
 
     /// Text that ends the answer and is no part of it; may be given several times. The model's own end does
     /// too.

@@ -3,6 +3,7 @@
 use super::args::GenerateArgs;
 use crate::cli::CliError;
 use crate::cli::files::{Output, is_stdin, json_bytes, read_text};
+use crate::cli::grammar::GrammarSource;
 use crate::cli::model_args::ModelArgs;
 use std::path::Path;
 use tamis::constraint::json_schema::Options;
@@ -55,8 +56,8 @@ impl Plan {
         let options = options(&args)?;
         let truncation = truncation(&args)?;
         let sampler = args.sampling.sampler()?;
-        if args.schema.is_none() && args.regex.is_none() {
-            return Err(CliError::usage("there is no constraint: give --schema FILE, --regex PATTERN or both")
+        if args.schema.is_none() && args.regex.is_none() && args.grammar.is_none() {
+            return Err(CliError::usage("there is no constraint: give --schema FILE, --regex PATTERN, --grammar FILE or several of them")
                 .hint("to sample without one, let everything match: --regex '(?s).*'"));
         }
         if args.stop.iter().any(String::is_empty) {
@@ -66,10 +67,11 @@ impl Plan {
         let mut info = RunInfo { prompt, options, ..RunInfo::default() };
         info.model.name.clone_from(&args.model.model);
         let schema = args.schema.as_deref().map(read_text).transpose()?;
+        let grammar = args.grammar.as_deref().map(GrammarSource::read).transpose()?;
         let mut reading = Options::default();
         args.layout.apply(&mut reading);
         args.reading.apply(&mut reading)?;
-        let constraint = match constraint(schema.as_deref(), &reading, &args, &mut info) {
+        let constraint = match constraint(schema.as_deref(), grammar.as_ref(), &reading, &args, &mut info) {
             Ok(constraint) => constraint,
             Err((what, error)) => {
                 if error.is_unsatisfiable() {
@@ -136,9 +138,11 @@ fn prompt(args: &GenerateArgs) -> Result<PromptInfo, CliError> {
         (Some(_), _) => None,
         (None, file) => file.as_deref(),
     };
-    let both = file.is_some_and(is_stdin) && args.schema.as_ref().is_some_and(is_stdin);
-    if both {
-        return Err(CliError::usage("both the prompt and --schema are to be read from standard input").hint("name a file for one of them"));
+    let inputs = [("the prompt", file), ("--schema", args.schema.as_deref()), ("--grammar", args.grammar.as_deref())];
+    let from_stdin: Vec<&str> = inputs.iter().filter(|(_, path)| path.is_some_and(is_stdin)).map(|(name, _)| *name).collect();
+    if from_stdin.len() > 1 {
+        return Err(CliError::usage(format!("{} are all to be read from standard input", from_stdin.join(" and ")))
+            .hint("name files for all but one of them"));
     }
     let text = match (file, typed) {
         (Some(file), _) => read_text(file)?,
@@ -150,6 +154,7 @@ fn prompt(args: &GenerateArgs) -> Result<PromptInfo, CliError> {
 /// The constraints named, joined; `info` is told of each. On failure, what was to define it and why not.
 fn constraint(
     schema: Option<&str>,
+    grammar: Option<&GrammarSource>,
     options: &Options,
     args: &GenerateArgs,
     info: &mut RunInfo,
@@ -167,6 +172,10 @@ fn constraint(
     if let Some(pattern) = &args.regex {
         info.constraints.push(ConstraintInfo { kind: "regex".into(), source: pattern.clone() });
         parts.push(AnyConstraint::new(Regex::new(pattern).map_err(|error| (format!("--regex {pattern:?}"), error))?));
+    }
+    if let Some(source) = grammar {
+        info.constraints.push(ConstraintInfo { kind: "grammar".into(), source: source.name.clone() });
+        parts.push(AnyConstraint::new(source.compile().map_err(|error| (source.name.clone(), error))?));
     }
     let constraint = match <[AnyConstraint; 1]>::try_from(parts) {
         Ok([only]) => only,

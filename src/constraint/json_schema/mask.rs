@@ -13,7 +13,9 @@ use super::node::NodeId;
 use super::open_string::PlainString;
 use super::text::{self, Decoded, Inside};
 use crate::vocab::{TokenSet, TokenTrie};
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
+use std::rc::Rc;
 
 /// Where a walk through the tokens stands.
 enum Step<'a> {
@@ -21,12 +23,24 @@ enum Step<'a> {
     Plain(PlainString<'a>),
     /// In the plain text of a name that may be any: what it has got since the walk began.
     Name(Inside, SmallVec<[u8; 16]>),
+    /// After the closing quote of a string that may hold any text: many tokens come by here, and what follows
+    /// is worked out once for all of them.
+    Shared(Rc<JsonState>),
     /// Anywhere; with the bytes that may come, where they are known to be few.
     Whole(Box<JsonState>, Option<Box<Bytes>>),
 }
 
 /// A set of bytes.
 type Bytes = [bool; 256];
+
+/// A walk from one state.
+struct Walk<'a> {
+    schema: &'a JsonSchema,
+    base: &'a JsonState,
+    /// What follows a shared state by a byte. The states are kept, so that their addresses stay theirs.
+    following: FxHashMap<(*const JsonState, u8), Option<Rc<JsonState>>>,
+    closed: Option<Option<Rc<JsonState>>>,
+}
 
 impl JsonSchema {
     pub(super) fn fill_mask(&self, state: &JsonState, trie: &TokenTrie, out: &mut TokenSet) {
@@ -54,42 +68,8 @@ impl JsonSchema {
         let found = |token| {
             out.insert(token);
         };
-        trie.walk(start, |step, byte| self.enter(state, step, byte), found);
-    }
-
-    fn enter<'a>(&'a self, base: &JsonState, step: &Step<'a>, byte: u8) -> Option<Step<'a>> {
-        let mut whole = match step {
-            Step::Whole(state, listed) => {
-                if !state.place.may_take(byte) || listed.as_ref().is_some_and(|listed| !listed[usize::from(byte)]) {
-                    return None;
-                }
-                state.clone()
-            }
-            Step::Plain(plain) => {
-                if let Ok((inside, Decoded::Byte(byte))) = text::step(plain.inside, byte, false) {
-                    return plain.push(byte, inside).map(Step::Plain);
-                }
-                let mut whole = base.clone();
-                if let Place::InString(string) = &mut whole.place {
-                    string.catch_up(plain);
-                }
-                Box::new(whole)
-            }
-            Step::Name(inside, added) => {
-                let mut added = added.clone();
-                if let Ok((inside, Decoded::Byte(byte))) = text::step(*inside, byte, false) {
-                    added.push(byte);
-                    return Some(Step::Name(inside, added));
-                }
-                let mut whole = base.clone();
-                if let Place::InName { inside: place, name } = &mut whole.place {
-                    *place = *inside;
-                    name.extend_from_slice(&added);
-                }
-                Box::new(whole)
-            }
-        };
-        self.take(&mut whole, &[byte]).is_ok().then_some(Step::Whole(whole, None))
+        let mut walk = Walk { schema: self, base: state, following: FxHashMap::default(), closed: None };
+        trie.walk(start, |step, byte| walk.enter(step, byte), found);
     }
 
     /// The bytes that may come in a name or string that has to be one of a list; `None` where there is no
@@ -121,6 +101,73 @@ impl JsonSchema {
             return None;
         }
         Some(node.objects.properties.iter().map(|(name, _)| &**name).filter(|name| !object.has_seen(name)).collect())
+    }
+}
+
+impl<'a> Walk<'a> {
+    fn enter(&mut self, step: &Step<'a>, byte: u8) -> Option<Step<'a>> {
+        let mut whole = match step {
+            Step::Shared(state) => return self.follow(state, byte).map(Step::Shared),
+            Step::Whole(state, listed) => {
+                if !state.place.may_take(byte) || listed.as_ref().is_some_and(|listed| !listed[usize::from(byte)]) {
+                    return None;
+                }
+                state.clone()
+            }
+            Step::Plain(plain) => {
+                if let Ok((inside, Decoded::Byte(byte))) = text::step(plain.inside, byte, false) {
+                    return plain.push(byte, inside).map(Step::Plain);
+                }
+                if byte == b'"' && plain.inside == Inside::Between && self.base.is_in_free_string() {
+                    return self.close().map(Step::Shared);
+                }
+                let mut whole = self.base.clone();
+                if let Place::InString(string) = &mut whole.place {
+                    string.catch_up(plain);
+                }
+                Box::new(whole)
+            }
+            Step::Name(inside, added) => {
+                let mut added = added.clone();
+                if let Ok((inside, Decoded::Byte(byte))) = text::step(*inside, byte, false) {
+                    added.push(byte);
+                    return Some(Step::Name(inside, added));
+                }
+                let mut whole = self.base.clone();
+                if let Place::InName { inside: place, name } = &mut whole.place {
+                    *place = *inside;
+                    name.extend_from_slice(&added);
+                }
+                Box::new(whole)
+            }
+        };
+        self.schema.take(&mut whole, &[byte]).is_ok().then_some(Step::Whole(whole, None))
+    }
+
+    /// The state after the closing quote.
+    fn close(&mut self) -> Option<Rc<JsonState>> {
+        let (schema, base) = (self.schema, self.base);
+        self.closed.get_or_insert_with(|| after(schema, base, b'"')).clone()
+    }
+
+    fn follow(&mut self, state: &Rc<JsonState>, byte: u8) -> Option<Rc<JsonState>> {
+        if !state.place.may_take(byte) {
+            return None;
+        }
+        let schema = self.schema;
+        self.following.entry((Rc::as_ptr(state), byte)).or_insert_with(|| after(schema, state, byte)).clone()
+    }
+}
+
+fn after(schema: &JsonSchema, state: &JsonState, byte: u8) -> Option<Rc<JsonState>> {
+    let mut after = state.clone();
+    schema.take(&mut after, &[byte]).is_ok().then(|| Rc::new(after))
+}
+
+impl JsonState {
+    /// Whether the state is in a string that may hold any text, between two characters.
+    fn is_in_free_string(&self) -> bool {
+        matches!(&self.place, Place::InString(string) if string.is_free() && string.inside == Inside::Between)
     }
 }
 

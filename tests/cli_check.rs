@@ -37,7 +37,7 @@ fn verdicts_name_the_place_and_the_rule() {
     let (code, out) = check(&folder, &["--schema", "person.json", "--documents", ".", "bad.json"], "");
     assert_eq!(code, 1);
     assert!(
-        out.starts_with("bad.json:2:9: invalid") && out.contains("expected a whole number >= 0") && out.contains("types.json#/$defs/age"),
+        out.starts_with("bad.json:2:12: invalid") && out.contains("expected a whole number >= 0") && out.contains("types.json#/$defs/age"),
         "{out}"
     );
     let (code, out) = check(&folder, &["--schema", "person.json", "--documents", ".", "-"], r#"{"name": "x", "age": 1}"#);
@@ -67,4 +67,22 @@ fn a_suite_is_judged_in_all_spellings() {
     let (code, out) = check(&folder, &["--suite", "tests", "--all-spellings"], "");
     assert_eq!(code, 1);
     assert!(out.contains("1 instances judged right") && out.contains("s: wrong: refused, but valid"), "{out}");
+}
+
+#[test]
+fn grammars_are_files_or_come_along() {
+    let files = [
+        ("sum.lark", "start: INT (\"+\" INT)*\nUNUSED: \"x\"\n%import common.INT\n%ignore \" \""),
+        ("good.txt", "1 + 23\n"),
+        ("bad.txt", "1 + 2\n+ 3"),
+        ("data.json", "{\"a\": [1, 2,]}\n"),
+    ];
+    let folder = folder("grammars", &files);
+    assert_eq!(check(&folder, &["--grammar", "sum.lark", "good.txt"], "").0, 0);
+    let (code, out) = check(&folder, &["--grammar", "sum.lark", "bad.txt"], "");
+    assert!(code == 1 && out.starts_with("bad.txt:1:6: invalid at byte 5: expected \" \""), "{out}");
+    let (code, out) = check(&folder, &["--grammar", "json", "data.json"], "");
+    assert!(code == 1 && out.starts_with("data.json:1:13: invalid") && out.contains("STRING"), "{out}");
+    let (code, out) = check(&folder, &["--grammar", "sum.lark", "--explain", "-"], "1 ");
+    assert!(code == 0 && out.contains("the end of the text"), "{out}");
 }

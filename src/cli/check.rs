@@ -2,6 +2,7 @@
 
 use super::CliError;
 use super::files::{Output, json_bytes, read_bytes, read_text};
+use super::grammar::GrammarSource;
 use super::schema::SchemaArgs;
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
@@ -10,17 +11,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tamis::check::{refusal, suite};
 use tamis::constraint::json_schema::Options;
-use tamis::constraint::{Constraint, JsonSchema, Regex, RegexState, Rejection};
+use tamis::constraint::{Constraint, JsonSchema, Regex, Rejection};
 
 /// Check texts against a constraint, and tell where and why they fail.
 #[derive(Debug, Args)]
 #[command(
-    group(ArgGroup::new("by").required(true).args(["schema", "regex", "suite"])),
+    group(ArgGroup::new("by").required(true).args(["schema", "regex", "grammar", "suite"])),
     after_help = "Examples:
   tamis check --schema person.json data.json more.json
   echo '{\"age\": -1}' | tamis check --schema person.json -
   echo -n '{\"age\": ' | tamis check --schema person.json --explain -
   tamis check --regex '[0-9]{4}-[0-9]{2}' dates.txt
+  tamis check --grammar sqlite_select query.sql
   tamis check --suite JSON-Schema-Test-Suite/tests/draft2020-12 --json
 
 Exits with 1 if any text fails, or any instance of a suite is judged wrong."
@@ -33,6 +35,11 @@ pub struct CheckArgs {
     /// The regular expression that each text must match as a whole; a newline at its end is left out.
     #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
     regex: Option<String>,
+
+    /// The grammar that each text must be of as a whole: a Lark file, or the name of one that comes with
+    /// tamis (`json`, `sqlite_select`, ...); a newline at the text's end may be left out.
+    #[arg(long, value_name = "FILE|NAME")]
+    grammar: Option<PathBuf>,
 
     /// A folder or file of schemas with labelled instances: JSON-Schema-Test-Suite or MaskBench.
     #[arg(long, value_name = "DIR", conflicts_with = "files")]
@@ -77,8 +84,8 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode, CliError> {
 fn check_files(args: &CheckArgs, options: &mut Options) -> Result<bool, CliError> {
     // Files are laid out by people: as much white space and depth as they like.
     options.max_whitespace = u32::MAX;
-    match (&args.schema, &args.regex) {
-        (Some(path), _) => {
+    match (&args.schema, &args.regex, &args.grammar) {
+        (Some(path), ..) => {
             let schema = JsonSchema::parse_with_options(&read_text(path)?, options);
             let schema = schema.map_err(|error| CliError::constraint(&path.display().to_string(), &error))?;
             for note in schema.notes() {
@@ -86,14 +93,23 @@ fn check_files(args: &CheckArgs, options: &mut Options) -> Result<bool, CliError
             }
             if args.explain { explain_files(args, &schema, |state| schema.outlook(state)) } else { judge_files(args, &schema) }
         }
-        (None, Some(pattern)) => {
+        (_, Some(pattern), _) => {
             let regex = Regex::new(pattern).map_err(|error| CliError::constraint("--regex", &error))?;
-            // No text holds this byte: its refusal tells of all others.
-            let wanted = |state: &RegexState| regex.explain(state, b"\xFF").iter().map(|refused| refused.expected().to_owned()).collect();
-            if args.explain { explain_files(args, &regex, wanted) } else { judge_files(args, &regex) }
+            if args.explain { explain_files(args, &regex, |state| wanted(&regex, state)) } else { judge_files(args, &regex) }
         }
-        (None, None) => Err(CliError::usage("give --schema or --regex")),
+        (.., Some(path)) => {
+            let source = GrammarSource::read(path)?;
+            let grammar = source.compile().map_err(|error| CliError::constraint(&source.name, &error))?;
+            if args.explain { explain_files(args, &grammar, |state| wanted(&grammar, state)) } else { judge_files(args, &grammar) }
+        }
+        _ => Err(CliError::usage("give --schema, --regex or --grammar")),
     }
+}
+
+/// What may come at `state`, for constraints on text: no text holds the byte 0xFF, whose refusal tells of
+/// all others.
+fn wanted<C: Constraint>(constraint: &C, state: &C::State) -> Vec<String> {
+    constraint.explain(state, b"\xFF").iter().map(|refused| refused.expected().to_owned()).collect()
 }
 
 /// The bytes of a text; for a regular expression without the newline that editors end a file with.
@@ -145,6 +161,12 @@ fn judge_files<C: Constraint>(args: &CheckArgs, constraint: &C) -> Result<bool, 
     for path in &args.files {
         let text = read_text_of(args, path)?;
         let refused = refusal(constraint, &text);
+        // Files end in a newline; a grammar may not.
+        let without_newline = args.grammar.as_ref().and(text.strip_suffix(b"\n"));
+        let refused = match (refused, without_newline) {
+            (Some(_), Some(text)) => refusal(constraint, text),
+            (refused, _) => refused,
+        };
         passed &= refused.is_none();
         let line = if args.json { json_bytes(&verdict_json(path, refused.as_ref())) } else { verdict_line(path, &text, refused.as_ref()) };
         Output::Stdout.write(&line)?;

@@ -39,6 +39,8 @@ pub struct Regex {
 }
 
 const START: RegexState = RegexState(0);
+/// What a state of the automaton takes: its transitions.
+const BYTES_PER_STATE: usize = 256 * size_of::<u32>();
 
 /// Where in a [`Regex`] a text stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,8 +56,6 @@ impl RegexState {
 impl Regex {
     /// The most memory that the automaton of a pattern may take, in bytes.
     pub const SIZE_LIMIT: usize = 64 << 20;
-    /// The most states that fit in it.
-    const STATE_LIMIT: usize = Self::SIZE_LIMIT / (256 * size_of::<u32>());
 
     /// Compiles `pattern`.
     ///
@@ -63,14 +63,28 @@ impl Regex {
     /// If the pattern does not parse (with line and column), uses what a DFA cannot (a Unicode word
     /// boundary), matches no text at all, or grows past [`Regex::SIZE_LIMIT`].
     pub fn new(pattern: &str) -> Result<Self, ConstraintError> {
-        let hir = regex_syntax::Parser::new().parse(pattern).map_err(|error| syntax_error(pattern, &error))?;
-        Self::from_hir(pattern, &hir)
+        Self::compile(pattern, MatchKind::All, Self::SIZE_LIMIT)
     }
 
-    /// Compiles the parsed form of `pattern`.
-    pub(super) fn from_hir(pattern: &str, hir: &Hir) -> Result<Self, ConstraintError> {
+    /// The prefixes of a text that a search from its first byte could find, as Python's `re.match` does:
+    /// alternatives in their order, repetitions greedy or not. The longest of them is the one it finds.
+    pub(super) fn leftmost_first(pattern: &str, size_limit: usize) -> Result<Self, ConstraintError> {
+        Self::compile(pattern, MatchKind::LeftmostFirst, size_limit)
+    }
+
+    fn compile(pattern: &str, kind: MatchKind, size_limit: usize) -> Result<Self, ConstraintError> {
+        let hir = regex_syntax::Parser::new().parse(pattern).map_err(|error| syntax_error(pattern, &error))?;
+        Self::compile_hir(pattern, &hir, kind, size_limit)
+    }
+
+    /// Compiles the parsed form of `pattern`, within `size_limit` bytes.
+    pub(super) fn from_hir(pattern: &str, hir: &Hir, size_limit: usize) -> Result<Self, ConstraintError> {
+        Self::compile_hir(pattern, hir, MatchKind::All, size_limit)
+    }
+
+    fn compile_hir(pattern: &str, hir: &Hir, kind: MatchKind, size_limit: usize) -> Result<Self, ConstraintError> {
         let nfa = thompson::Compiler::new()
-            .configure(thompson::Config::new().shrink(false).nfa_size_limit(Some(Self::SIZE_LIMIT)))
+            .configure(thompson::Config::new().shrink(false).nfa_size_limit(Some(size_limit)))
             .build_from_hir(hir)
             .map_err(|error| too_large(pattern, &error))?;
         let unsupported = |error: &dyn fmt::Display| {
@@ -80,9 +94,9 @@ impl Regex {
             .configure(
                 dense::Config::new()
                     .start_kind(StartKind::Anchored)
-                    .match_kind(MatchKind::All)
-                    .dfa_size_limit(Some(Self::SIZE_LIMIT))
-                    .determinize_size_limit(Some(Self::SIZE_LIMIT)),
+                    .match_kind(kind)
+                    .dfa_size_limit(Some(size_limit))
+                    .determinize_size_limit(Some(size_limit)),
             )
             .build_from_nfa(&nfa)
             .map_err(|error| match error.is_size_limit_exceeded() {
@@ -95,7 +109,8 @@ impl Regex {
         // the end of the input.
         let step = |state: &StateID, byte| Some(dfa.next_state(*state, byte));
         let accepts = |state: &StateID| dfa.is_match_state(dfa.next_eoi_state(*state));
-        Self::from_automaton(pattern, LiveAutomaton::explore(first, &classes, Self::STATE_LIMIT, step, accepts))
+        let state_limit = size_limit / BYTES_PER_STATE;
+        Self::from_automaton(pattern, LiveAutomaton::explore(first, &classes, state_limit, step, accepts))
     }
 
     /// The regex of an automaton that was made otherwise; `pattern` is what messages call it.
@@ -128,7 +143,7 @@ impl Regex {
         self.automaton.states()
     }
 
-    fn next(&self, state: RegexState, byte: u8) -> Option<RegexState> {
+    pub(super) fn next(&self, state: RegexState, byte: u8) -> Option<RegexState> {
         self.automaton.next(state.0, byte).map(RegexState)
     }
 

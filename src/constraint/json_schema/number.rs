@@ -182,7 +182,8 @@ impl NumberRules {
                 return false;
             }
             // Fewer digits than the bound has will not do: on to where the magnitudes meet.
-            let wanted = low.as_ref().map_or(exponent, |bound| bound.value.magnitude() - above.len() as i64 - 1);
+            let missed = low.as_ref().filter(|_| !reaches_low);
+            let wanted = missed.map_or(exponent, |bound| bound.value.magnitude() - above.len() as i64 - 1);
             exponent = wanted.max(exponent + 1);
         }
         true

@@ -297,8 +297,8 @@ impl Vector for Plain {
 /// The vectors of x86-64.
 ///
 /// Methods of [`Vector`] cannot ask for features of the machine, so they call the intrinsics unsafely.
-/// SAFETY, for all of them: the types [`Avx2`] and [`Avx512`] are known to this module alone, which
-/// names them only to [`with_avx2`] and [`with_avx512`]: whoever runs code that is generic in a vector,
+/// SAFETY, for all of them: the types `Avx2` and `Avx512` are known to this module alone, which
+/// names them only to `with_avx2` and `with_avx512`: whoever runs code that is generic in a vector,
 /// with one of these, has promised the features. Pointers come from arrays of the vector's size.
 #[cfg(target_arch = "x86_64")]
 mod x86 {

@@ -363,7 +363,10 @@ fn json_like() -> impl Strategy<Value = String> {
 }
 
 /// Grammars that parsers are known to stumble over, each with a rule for its texts over `ab`.
-const CLASSICS: [(&str, &str, fn(&str) -> bool); 14] = [
+/// Whether a text is of a language.
+type Member = fn(&str) -> bool;
+
+const CLASSICS: [(&str, &str, Member); 14] = [
     ("left recursion", "start: start \"a\" | \"b\"", |text| text.starts_with('b') && text[1..].bytes().all(|byte| byte == b'a')),
     ("left recursion through another rule", "start: x \"a\" | \"b\"\nx: start \"b\" | \"a\"", |text| {
         let mut rest = text;

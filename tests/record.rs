@@ -82,9 +82,9 @@ fn a_history_holds_every_draw_and_shares_what_particles_share() {
     // Each step, every particle that was writing before it drew a token or died.
     let mut writing = vec![true; 12];
     for (step, told) in record.steps.iter().enumerate() {
-        for place in 0..12 {
-            let died = told.log_weights[place] == f64::NEG_INFINITY;
-            assert_eq!(drawn.contains(&(step, place)), writing[place] && !died, "step {step}, place {place}");
+        for (place, (writing, log_weight)) in writing.iter().zip(&told.log_weights).enumerate() {
+            let survived = *log_weight > f64::NEG_INFINITY;
+            assert_eq!(drawn.contains(&(step, place)), *writing && survived, "step {step}, place {place}");
         }
         let ended = |place: usize| record.tokens.iter().any(|token| (token.step, token.particle) == (step, place) && token.text.is_empty());
         let still: Vec<bool> =
@@ -124,7 +124,7 @@ fn a_history_changes_nothing_of_the_run() {
 #[test]
 fn increments_add_up_to_the_weights() {
     let record = Record::new(&run(12, 40, true, Awrs::new()), &info(12, 40));
-    let mut log_weights = vec![0.0; 12];
+    let mut log_weights = [0.0; 12];
     for step in &record.steps {
         for (place, log_weight) in log_weights.iter_mut().enumerate() {
             *log_weight += step.log_increments[place];

@@ -106,7 +106,8 @@ fn assert_equal(found: &Texts, truth: &Texts) {
 /// Asserts that a run, made by `change`, has the target `truth`: with two particles that see the whole mask,
 /// and with one that draws as the default and others do.
 fn assert_target<C: Constraint>(truth: &Texts, make: impl Fn(Box<dyn TokenSampler>) -> ConstrainedDecoding<C>) {
-    let samplers: [(usize, fn(&Branches) -> Box<dyn TokenSampler>); 4] = [
+    type Make = fn(&Branches) -> Box<dyn TokenSampler>;
+    let samplers: [(usize, Make); 4] = [
         (2, |branches| Box::new(Enumerated { sampler: Masked::new(), branches: branches.clone() })),
         (1, |branches| Box::new(Enumerated { sampler: Awrs::new().eps(1.0).max_rejects(1), branches: branches.clone() })),
         (1, |branches| Box::new(Enumerated { sampler: DesRaj::recursive(), branches: branches.clone() })),
@@ -158,7 +159,7 @@ fn a_proposal_changes_no_target() {
     assert_target(&truth, |sampler| decoding(sampler).proposal(ModelProposal::new(other(), &[])));
     assert_target(&truth, |sampler| {
         decoding(sampler).proposal(Propose::new(|draft, row| {
-            assert_eq!(draft.complete, false);
+            assert!(!draft.complete);
             let flatter: Vec<f64> = row.probs().map(|p| p.ln() / 2.0).collect();
             Ok(NextToken::from_log_weights(&flatter)?)
         }))

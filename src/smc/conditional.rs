@@ -51,10 +51,10 @@ impl<P: Clone> ConditionalRun<P> {
 /// those that still remember how the chain began.
 ///
 /// # Errors
-/// As [`super::run`], and if there are fewer than 2 particles.
+/// As [`super::run()`], and if there are fewer than 2 particles.
 ///
 /// # Panics
-/// As [`super::run`].
+/// As [`super::run()`].
 pub fn particle_gibbs<S: ParticleSystem>(
     options: &SmcOptions,
     system: &mut S,

@@ -42,8 +42,7 @@ impl Language {
             At::TypeName { .. } => word.is_type && !quoted,
             _ if !syntax.expression().is_some_and(Expression::takes_operand) => false,
             _ => {
-                (operand && word.column.is_some_and(|column| self.allows_bare(syntax, column)))
-                    || (operand && self.qualifier(syntax, word).is_some())
+                operand && (word.column.is_some_and(|column| self.allows_bare(syntax, column)) || self.qualifier(syntax, word).is_some())
                     || (!quoted && word.function.is_some_and(|function| self.allows_call(syntax, function)))
             }
         }

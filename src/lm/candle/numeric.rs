@@ -1,6 +1,6 @@
 //! Arithmetic on rows: norms, activations, rotary positions.
 //!
-//! All of it is elementwise or a sum in sixteen fixed lanes ([`simd`](crate::simd)), so that a row's bits
+//! All of it is elementwise or a sum in sixteen fixed lanes ([`crate::simd`]), so that a row's bits
 //! depend on the row alone. NaN comes out as NaN, so that broken weights are noticed.
 
 use super::config::Activation;

@@ -1,6 +1,6 @@
 //! A record as a page for the browser: one file that asks for nothing else.
 //!
-//! `page.html` is the frame, `style.css` the looks; the scripts are joined in the order of [`SCRIPTS`]
+//! `page.html` is the frame, `style.css` the looks; the scripts are joined in the order of `SCRIPTS`
 //! into one module. `data.rs` is what the page is told of a record: its numbers to five digits, in
 //! columns, since a large run has tens of thousands of tokens. A policy in the page forbids it any
 //! request, so that what a model wrote cannot call home either.

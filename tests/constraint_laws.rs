@@ -56,7 +56,9 @@ fn obeys_the_laws<C: Constraint>(constraint: &C, texts: &[Vec<u8>], sizes: &[usi
     let vocabulary = vocabulary();
     let start = constraint.start();
     assert_eq!(constraint.advance(&start, b"").as_ref(), Some(&start), "no bytes lead to an equal state");
-    let mut known: HashMap<C::State, (TokenSet, bool, Vec<u8>, Option<usize>)> = HashMap::new();
+    // Mask, whether the text may end, forced bytes, closing cost.
+    type Answers = (TokenSet, bool, Vec<u8>, Option<usize>);
+    let mut known: HashMap<C::State, Answers> = HashMap::new();
     for text in texts {
         let shown = String::from_utf8_lossy(text);
         // However it is cut, the same state.

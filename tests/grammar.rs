@@ -362,10 +362,10 @@ fn json_like() -> impl Strategy<Value = String> {
     )
 }
 
-/// Grammars that parsers are known to stumble over, each with a rule for its texts over `ab`.
 /// Whether a text is of a language.
 type Member = fn(&str) -> bool;
 
+/// Grammars that parsers are known to stumble over, each with a rule for its texts over `ab`.
 const CLASSICS: [(&str, &str, Member); 14] = [
     ("left recursion", "start: start \"a\" | \"b\"", |text| text.starts_with('b') && text[1..].bytes().all(|byte| byte == b'a')),
     ("left recursion through another rule", "start: x \"a\" | \"b\"\nx: start \"b\" | \"a\"", |text| {

@@ -4,27 +4,46 @@
 //!
 //! The first table is the law's price: relative variance of the weight and questions to the constraint on
 //! rows of 4096 tokens, of the shapes in the specs' comparison (specs: awrs, section 5). The second is
-//! the clock's: microseconds a draw at the vocabularies of real models, without the pass over the row
-//! and with it.
+//! the clock's: microseconds a draw, and questions, at the vocabularies of real models, for peaked,
+//! middling and flat rows and constraint masses from .99 to .001. Then what particles save each other, what
+//! a mask costs, and what the particles themselves do.
 
+use smallvec::SmallVec;
 use std::hint::black_box;
 use std::time::Instant;
+use tamis::constraint::{JsonSchema, Regex};
+use tamis::decode::ConstrainedDecoding;
+use tamis::lm::TableLm;
 use tamis::next_token::NextToken;
-use tamis::sampler::{Awrs, Direct, Draw, Known, Labels, Masked, TokenSampler};
+use tamis::sampler::{Awrs, DesRaj, Direct, Draw, Geometric, Known, LabelCache, Labels, Masked, TokenSampler, TwoLoop};
 use tamis::smc::Stream;
-use tamis::vocab::{TokenId, TokenSet};
+use tamis::vocab::{Token, TokenId, TokenSet, Vocabulary};
 
-/// Labels written down; nothing is remembered from draw to draw.
+/// Labels written down; within a draw each is asked for once, and nothing is remembered from draw to draw.
 struct Table<'a> {
     allowed: &'a TokenSet,
+    /// Allowed tokens asked about in this draw: only these can be proposed again.
+    asked: SmallVec<[TokenId; 16]>,
     checks: u32,
     all_known: bool,
 }
 
+impl<'a> Table<'a> {
+    fn new(allowed: &'a TokenSet) -> Self {
+        Self { allowed, asked: SmallVec::new(), checks: 0, all_known: false }
+    }
+}
+
 impl Labels for Table<'_> {
     fn check(&mut self, token: TokenId) -> bool {
-        self.checks += 1;
-        self.allowed.contains(token)
+        let allowed = self.allowed.contains(token);
+        if !allowed || !self.asked.contains(&token) {
+            self.checks += 1;
+            if allowed {
+                self.asked.push(token);
+            }
+        }
+        allowed
     }
 
     fn known(&self) -> Known<'_> {
@@ -56,7 +75,7 @@ fn case(name: &'static str, size: usize, head: &[(f64, bool)], zipf: bool, fract
     let probs = head.iter().map(|(prob, _)| *prob).chain(tail.iter().map(|mass| mass / total * rest));
     let mut stream = Stream::of_particle(1, 0);
     // Scattered over the vocabulary, as real tokens are: a multiplier prime to every size here.
-    let place = |rank: usize| (rank * 40_503 + 17) % size;
+    let place = |rank: usize| (rank * 40_507 + 17) % size;
     let (mut logits, mut allowed) = (vec![f32::NEG_INFINITY; size], TokenSet::new(size));
     for (rank, prob) in probs.enumerate() {
         logits[place(rank)] = prob.ln() as f32;
@@ -86,7 +105,11 @@ fn samplers() -> Vec<(&'static str, Box<dyn TokenSampler>)> {
     vec![
         ("awrs", Box::new(Awrs::new())),
         ("awrs, no mask", Box::new(Awrs::new().without_mask())),
-        ("recursive", Box::new(Awrs::new().eps(1.0).without_mask())),
+        ("recursive", Box::new(DesRaj::recursive())),
+        ("averaged", Box::new(DesRaj::draws_per_proposal(1))),
+        ("geometric 2", Box::new(Geometric::new(2))),
+        ("geometric 5", Box::new(Geometric::new(5))),
+        ("two searches", Box::new(TwoLoop::new())),
         ("direct", Box::new(Direct::new())),
         ("masked", Box::new(Masked::new())),
     ]
@@ -103,7 +126,7 @@ fn quality() {
             let (mut squares, mut checks, mut masked) = (0.0, 0u64, 0u32);
             let draws = 20_000;
             for _ in 0..draws {
-                let draw = sampler.draw(&row, &mut Table { allowed: &allowed, checks: 0, all_known: false }, &mut stream);
+                let draw = sampler.draw(&row, &mut Table::new(&allowed), &mut stream);
                 let weight = if let Draw::Token { log_weight, .. } = draw { log_weight.exp() } else { 0.0 };
                 squares += (weight / z - 1.0).powi(2);
                 checks += u64::from(draw.record().checks);
@@ -115,27 +138,135 @@ fn quality() {
     }
 }
 
+/// A row of one shape whose allowed tokens have about the probability `z`. The likeliest token is allowed
+/// where it fits into that.
+fn shaped(shape: &'static str, size: usize, z: f64) -> Case {
+    let head = |mass: f64| vec![(mass, z >= mass)];
+    let fraction = |mass: f64| if z >= mass { (z - mass) / (1.0 - mass) } else { z / (1.0 - mass) };
+    match shape {
+        "peaked" => case(shape, size, &head(0.9), true, fraction(0.9)),
+        "middling" => case(shape, size, &head(0.3), true, fraction(0.3)),
+        _ => case(shape, size, &[], false, z),
+    }
+}
+
 fn clock() {
-    println!("\nmicroseconds a draw (and with the pass over the row)");
+    println!("\nmicroseconds a draw / questions, after the pass over the row");
     for size in [49_152, 128_256, 262_144] {
-        for Case { name, logits, allowed } in cases(size) {
-            let row = NextToken::from_logits(&logits).expect("the row is a distribution");
-            print!("{size:>7} {name:<26}");
-            let pass = time(|| {
-                black_box(NextToken::from_logits(black_box(&logits)).expect("the row is a distribution"));
-            });
-            for (sampler_name, sampler) in samplers() {
-                if sampler_name == "awrs, no mask" {
-                    continue;
-                }
-                let mut stream = Stream::of_particle(3, 0);
-                let draw = time(|| {
-                    black_box(sampler.draw(&row, &mut Table { allowed: &allowed, checks: 0, all_known: false }, &mut stream));
+        for shape in ["peaked", "middling", "flat"] {
+            for z in [0.99, 0.5, 0.1, 0.01, 0.001] {
+                let Case { logits, allowed, .. } = shaped(shape, size, z);
+                let row = NextToken::from_logits(&logits).expect("the row is a distribution");
+                let pass = time(|| {
+                    black_box(NextToken::from_logits(black_box(&logits)).expect("the row is a distribution"));
                 });
-                print!("  {sampler_name} {draw:.1} ({:.0})", draw + pass);
+                print!("{size:>7} {shape:<8} Z {z:<5} pass {pass:>4.0}");
+                for (name, sampler) in samplers().into_iter().filter(|(name, _)| !["awrs, no mask", "geometric 5"].contains(name)) {
+                    let mut stream = Stream::of_particle(3, 0);
+                    let (mut checks, mut draws) = (0u64, 0u64);
+                    let micros = time(|| {
+                        let draw = sampler.draw(&row, &mut Table::new(&allowed), &mut stream);
+                        checks += u64::from(black_box(draw).record().checks);
+                        draws += 1;
+                    });
+                    print!("  {name} {micros:.1}/{:.1}", checks as f64 / draws as f64);
+                }
+                println!();
             }
-            println!();
         }
+    }
+}
+
+/// A vocabulary of `size` tokens: all bytes, then words of letters of growing length.
+fn vocabulary(size: usize) -> Vocabulary {
+    let word = |mut number: usize| {
+        let mut word = vec![b' '];
+        while number > 0 {
+            word.push(b'a' + (number % 26) as u8);
+            number /= 26;
+        }
+        Token::Text(word)
+    };
+    let bytes = (0..=255u8).map(|byte| Token::Text(vec![byte]));
+    Vocabulary::new(bytes.chain((1..size - 256).map(word)).chain([Token::End])).expect("it has an end")
+}
+
+fn flat_row_with_a_mask() {
+    println!("\nmicroseconds a draw from a flat row under a regular expression met for the first time");
+    for size in [49_152, 128_256, 262_144] {
+        let vocabulary = vocabulary(size);
+        vocabulary.trie();
+        let row = NextToken::from_logits(&vec![0.0; size]).expect("the row is a distribution");
+        // One word in a hundred begins with these letters.
+        let constraint = Regex::new(" (ab|bb|cb|db|eb|fb|gb)[a-z]*").expect("it compiles");
+        let start = tamis::constraint::Constraint::start(&constraint);
+        let mut stream = Stream::of_particle(4, 0);
+        let mut once = |sampler: &dyn TokenSampler| {
+            time(|| {
+                let mut cache = LabelCache::default();
+                black_box(sampler.draw(&row, &mut cache.labels(&constraint, &vocabulary, &start, false), &mut stream));
+            })
+        };
+        let (awrs, masked) = (once(&Awrs::new()), once(&Masked::new()));
+        let z = f64::from(
+            vocabulary
+                .tokens()
+                .filter(|token| {
+                    vocabulary.bytes(*token).is_some_and(|bytes| tamis::constraint::Constraint::allows(&constraint, &start, bytes))
+                })
+                .count() as u32,
+        ) / size as f64;
+        println!("{size:>7} Z {z:.4}  awrs {awrs:.0}  masked {masked:.0}  ({:+.0}%)", 100.0 * (awrs / masked - 1.0));
+    }
+}
+
+fn label_cache() {
+    let size = 4_096;
+    let vocabulary = std::sync::Arc::new(vocabulary(size));
+    let of_bytes = vocabulary.clone();
+    // Punctuation and words, by what came last: JSON some of the time.
+    let mut model = TableLm::new(vocabulary.clone(), move |context| {
+        let last = context.last().map_or(0, |token| token.index());
+        (0..size)
+            .map(|token| match of_bytes.bytes(TokenId::new(token as u32)) {
+                Some([b'"' | b'{' | b'}' | b'[' | b']' | b',' | b':' | b'0'..=b'9']) => 40.0 + ((token * 7 + last) % 50) as f64,
+                Some([_]) => 0.5,
+                Some(_) => 0.3 * (1.0 + ((token * 31 + last) % 7) as f64),
+                None => 60.0,
+            })
+            .collect()
+    });
+    let schema = r#"{"type":"object","properties":{"name":{"type":"string"},"age":{"type":"integer"},"tags":{"type":"array","items":{"type":"string"}}},"required":["name","age","tags"]}"#;
+    let constraint = JsonSchema::parse(schema).expect("it compiles");
+    let run = ConstrainedDecoding::new(constraint).particles(16).max_tokens(60).seed(1);
+    println!("\nquestions a token, 16 particles on a JSON schema");
+    let per_token = |posterior: &tamis::decode::Posterior| {
+        posterior.checks() as f64 / posterior.particles.iter().map(|particle| particle.tokens.len()).sum::<usize>() as f64
+    };
+    let mut labels = LabelCache::default();
+    let shared = run.run_with_labels(&mut model, &[], &mut labels, |_| {}).expect("it runs");
+    let again = run.run_with_labels(&mut model, &[], &mut labels, |_| {}).expect("it runs");
+    let alone = run.run_chain(&mut model, &[], 1).expect("it runs").remove(0);
+    println!(
+        "none kept {:.2}  kept for the run {:.2}  kept from a run before {:.2}",
+        per_token(&alone),
+        per_token(&shared),
+        per_token(&again)
+    );
+}
+
+fn particles() {
+    println!("\nmilliseconds a step, particles on a table model of four tokens");
+    let tokens = [&b"a"[..], b"b", b"ab"].map(|text| Token::Text(text.to_vec()));
+    let vocabulary = Vocabulary::new(tokens.into_iter().chain([Token::End])).expect("it has an end");
+    let rows = [vec![0.6, 0.1, 0.2, 0.1], vec![0.3, 0.3, 0.3, 0.1], vec![0.2, 0.5, 0.2, 0.1], vec![0.0, 0.0, 0.0, 1.0]];
+    let mut model = TableLm::markov(vocabulary, &[0.4, 0.3, 0.3, 0.0], &rows).expect("it is a table");
+    let constraint = Regex::new("(ab|ba|a)*").expect("it compiles");
+    for particles in [16, 1_000, 10_000] {
+        let run = ConstrainedDecoding::new(constraint.clone()).particles(particles).max_tokens(20);
+        let mut steps = 1;
+        let micros = time(|| steps = run.run(&mut model, &[]).expect("it runs").steps.len());
+        println!("{particles:>7}: {:.3}", micros / 1e3 / steps as f64);
     }
 }
 
@@ -159,6 +290,9 @@ fn main() {
     // `cargo test --benches` runs this too, and wants no measurements.
     if std::env::args().any(|argument| argument == "--bench") {
         quality();
+        label_cache();
+        particles();
+        flat_row_with_a_mask();
         clock();
     }
 }

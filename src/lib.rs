@@ -50,6 +50,8 @@
 //! | particle, ancestors | one of the texts written side by side; whom each came from at a resampling |
 //! | ESS | effective sample size of the weights; its threshold is a fraction of the particles |
 //! | evidence | the probability of the constraint under the model; unbiased in the linear domain only |
+//! | critic, twist | a score of texts that changes the target; one that only steers towards it |
+//! | proposal | a distribution that tokens are drawn from in place of the model's; weights make up for it |
 //! | posterior | the weighted set of distinct texts |
 //! | surprisal, entropy | -ln p of a token; its mean over a row. All logarithms are natural: nats |
 //!
@@ -58,6 +60,9 @@
 //! | to change | open |
 //! |---|---|
 //! | how a text is constrained, or add a kind of constraint | [`constraint`] |
+//! | which SQL queries are recognised | [`constraint::sql`] |
+//! | how a database is read, guarded and asked | `database/` (feature `sqlite`) |
+//! | how a question becomes a prompt, and queries become answers | `text_to_sql/` (feature `sqlite`) |
 //! | how a token is drawn and weighed | [`sampler`] |
 //! | how particles are weighed and resampled | [`smc`] |
 //! | how a row of logits is normalised, truncated, drawn from | [`next_token`] |
@@ -65,7 +70,7 @@
 //! | how vectors are computed with | `src/simd.rs` |
 //! | what tokens are as bytes | [`vocab`] |
 //! | what a run is and keeps | [`decode`] |
-//! | how it is shown | [`report`] |
+//! | how it is shown | [`report`]; [`report::record`] for what is kept of a run, `src/report/html/` for its page |
 //! | how a text or a suite is checked without a model | [`check`] |
 //! | the command | `src/cli/` |
 //!
@@ -76,6 +81,8 @@
 
 pub mod check;
 pub mod constraint;
+#[cfg(feature = "sqlite")]
+pub mod database;
 pub mod decode;
 pub mod lm;
 pub mod log_math;
@@ -84,11 +91,14 @@ pub mod report;
 pub mod sampler;
 mod simd;
 pub mod smc;
+#[cfg(feature = "sqlite")]
+pub mod text_to_sql;
 pub mod vocab;
 
 /// The names that most programs need.
 pub mod prelude {
-    pub use crate::constraint::{AnyConstraint, Constraint, Grammar, JsonSchema, Predicate, Product, Regex};
+    pub use crate::constraint::{AnyConstraint, Constraint, Grammar, JsonSchema, Predicate, Product, Regex, Stop};
+    pub use crate::decode::critic::Critic;
     pub use crate::decode::{Answer, ConstrainedDecoding, Posterior};
     #[cfg(feature = "candle")]
     pub use crate::lm::candle::CandleLm;

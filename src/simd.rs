@@ -10,6 +10,8 @@
 
 #![cfg_attr(not(feature = "candle"), allow(dead_code, reason = "most callers are language models"))]
 
+use std::ops::Range;
+
 /// The number of lanes of every [`Vector`].
 pub(crate) const LANES: usize = 16;
 
@@ -50,6 +52,9 @@ pub(crate) trait Vector: Copy {
 
     /// Whether [`mul_add`](Vector::mul_add) rounds once.
     const FUSED: bool;
+    /// How many sums to form side by side: enough of them to hide the time that an addition takes, few
+    /// enough to stay in registers. 4 or 8.
+    const SUMS: usize;
 
     fn splat(value: f32) -> Self;
     fn load(values: &[f32; LANES]) -> Self;
@@ -72,6 +77,8 @@ pub(crate) trait Vector: Copy {
     fn scale_doubles_by_power(self, shifted: Self) -> Self::Doubles;
     fn add_doubles(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles;
     fn mul_doubles(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles;
+    /// Not for lanes that are NaN.
+    fn max_doubles(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles;
     fn store_doubles(doubles: Self::Doubles) -> [f64; LANES];
 
     /// Up to sixteen numbers, then `fill`.
@@ -159,6 +166,18 @@ pub(crate) fn fold_halves<T: Copy>(mut lanes: [T; LANES], combine: impl Fn(T, T)
     lanes[0]
 }
 
+/// Cuts `range` into pieces of `most` (4 or 8), then of at most 4: the lengths 8, 4, 3, 2 and 1.
+#[inline(always)]
+pub(crate) fn pieces(range: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut start = range.start;
+    std::iter::from_fn(move || {
+        let left = range.end - start;
+        let piece = start..start + if left >= most { most } else { left.min(4) };
+        start = piece.end;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
 /// `a * b + c` as the vectors of type `V` do it: rounded once or twice. (Once, where the machine cannot,
 /// would be a call into the C library.)
 #[inline(always)]
@@ -181,6 +200,7 @@ impl Vector for Plain {
     type Doubles = [f64; LANES];
 
     const FUSED: bool = cfg!(target_arch = "aarch64");
+    const SUMS: usize = 4;
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
@@ -264,6 +284,11 @@ impl Vector for Plain {
     }
 
     #[inline(always)]
+    fn max_doubles(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles {
+        std::array::from_fn(|lane| if a[lane] > b[lane] { a[lane] } else { b[lane] })
+    }
+
+    #[inline(always)]
     fn store_doubles(doubles: Self::Doubles) -> [f64; LANES] {
         doubles
     }
@@ -302,6 +327,7 @@ mod x86 {
         type Doubles = [__m256d; 4];
 
         const FUSED: bool = true;
+        const SUMS: usize = 4;
 
         #[inline(always)]
         fn splat(value: f32) -> Self {
@@ -397,6 +423,11 @@ mod x86 {
         }
 
         #[inline(always)]
+        fn max_doubles(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles {
+            std::array::from_fn(|i| unsafe { _mm256_max_pd(a[i], b[i]) })
+        }
+
+        #[inline(always)]
         fn store_doubles(doubles: Self::Doubles) -> [f64; LANES] {
             let mut lanes = [0.0; LANES];
             for (doubles, lanes) in doubles.into_iter().zip(lanes.as_chunks_mut::<4>().0) {
@@ -420,6 +451,7 @@ mod x86 {
         type Doubles = [__m512d; 2];
 
         const FUSED: bool = true;
+        const SUMS: usize = 8;
 
         #[inline(always)]
         fn splat(value: f32) -> Self {
@@ -506,6 +538,11 @@ mod x86 {
         }
 
         #[inline(always)]
+        fn max_doubles(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles {
+            std::array::from_fn(|i| unsafe { _mm512_max_pd(a[i], b[i]) })
+        }
+
+        #[inline(always)]
         fn store_doubles(doubles: Self::Doubles) -> [f64; LANES] {
             let mut lanes = [0.0; LANES];
             for (doubles, lanes) in doubles.into_iter().zip(lanes.as_chunks_mut::<8>().0) {
@@ -582,7 +619,7 @@ mod tests {
             };
             let (factor, shifted) = (b, a.mul(V::splat(40.0)).add(V::splat(ROUND)));
             let scaled = factor.scale_doubles_by_power(shifted);
-            let doubles = V::add_doubles(V::mul_doubles(a.to_doubles(), scaled), b.to_doubles());
+            let doubles = V::add_doubles(V::mul_doubles(a.to_doubles(), scaled), V::max_doubles(a.to_doubles(), b.to_doubles()));
             (results.map(bits).to_vec(), V::store_doubles(doubles).map(f64::to_bits))
         }
     }
@@ -616,6 +653,15 @@ mod tests {
             let a = std::array::from_fn(|lane| ((lane * 31 + seed * 17) % 97) as f32 * 0.37 - 17.0);
             let outputs = x86::same_on_all(|| Everything(a, a.map(|x: f32| x.sin())));
             assert!(outputs.windows(2).all(|pair| pair[0] == pair[1]));
+        }
+    }
+
+    #[test]
+    fn pieces_make_up_the_range() {
+        for (length, most, expected) in [(0, 4, vec![]), (7, 4, vec![4, 3]), (7, 8, vec![4, 3]), (17, 8, vec![8, 8, 1])] {
+            let pieces: Vec<_> = pieces(5..5 + length, most).collect();
+            assert_eq!(pieces.iter().map(Range::len).collect::<Vec<_>>(), expected);
+            assert!(pieces.windows(2).all(|pair| pair[0].end == pair[1].start));
         }
     }
 

@@ -37,7 +37,7 @@ fn verdicts_name_the_place_and_the_rule() {
     let (code, out) = check(&folder, &["--schema", "person.json", "--documents", ".", "bad.json"], "");
     assert_eq!(code, 1);
     assert!(
-        out.starts_with("bad.json:2:9: invalid") && out.contains("expected a whole number >= 0") && out.contains("types.json#/$defs/age"),
+        out.starts_with("bad.json:2:12: invalid") && out.contains("expected a whole number >= 0") && out.contains("types.json#/$defs/age"),
         "{out}"
     );
     let (code, out) = check(&folder, &["--schema", "person.json", "--documents", ".", "-"], r#"{"name": "x", "age": 1}"#);

@@ -355,6 +355,35 @@ fn refusals_speak_in_the_words_of_the_schema() {
 }
 
 #[test]
+fn what_must_still_come_is_told() {
+    let schema = json!({"type": "object", "properties": {"ab": {"type": "boolean"}, "list": {"minItems": 3, "items": {"enum": ["xyz", "long"]}}}, "required": ["ab"]});
+    let compiled = JsonSchema::new(&schema).unwrap();
+    let cost = |text: &str| compiled.closing_cost(&compiled.advance(&compiled.start(), text.as_bytes()).unwrap()).unwrap();
+    for (text, rest) in [
+        ("", r#"{"ab":true}"#),
+        ("{", r#""ab":true}"#),
+        (r#"{"a"#, r#"b":true}"#),
+        (r#"{"ab":"#, "true}"),
+        (r#"{"ab":fal"#, "se}"),
+        (r#"{"ab":true"#, "}"),
+        (r#"{"ab":true,"list":["xyz","#, r#""xyz","xyz"]}"#),
+        (r#"{"list":["xyz","xyz","lo"#, r#"ng"],"ab":true}"#),
+        (r#"{"ab":true}"#, ""),
+    ] {
+        assert_eq!(cost(text), rest.len(), "after {text}");
+        assert!(accepts(&compiled, &format!("{text}{rest}")));
+    }
+    // With one spelling only, what has to come may be all there is.
+    let mut options = Options::default();
+    (options.max_whitespace, options.canonical_escapes) = (0, true);
+    let only = json!({"type": "object", "properties": {"ab": {"const": [true, "x"]}}, "required": ["ab"], "additionalProperties": false});
+    let only = JsonSchema::with_options(&only, &options).unwrap();
+    let mut forced = Vec::new();
+    only.forced(&only.start(), &mut forced);
+    assert_eq!(forced, br#"{"ab":[true,"x"]}"#);
+}
+
+#[test]
 fn an_outlook_lists_what_may_come() {
     let schema = json!({"properties": {"name": {"type": "string"}, "kind": {"enum": ["red", "green", 7]}, "size": {"type": ["integer", "null"], "maximum": 5}}, "required": ["name"], "additionalProperties": false});
     let schema = JsonSchema::new(&schema).unwrap();
@@ -394,5 +423,7 @@ fn hostile_schemas_are_errors_or_compile_in_no_time() {
     let deep = (0..500).fold(json!(1), |value, _| json!([value]));
     assert!(JsonSchema::new(&json!({"const": deep})).is_err());
     assert!(JsonSchema::parse(&"[".repeat(100_000)).is_err());
+    let nested = (0..600).fold(json!({}), |schema, _| json!({"items": schema}));
+    assert!(JsonSchema::new(&nested).unwrap_err().to_string().contains("nested deeper"));
     assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
 }

@@ -3,13 +3,12 @@
 
 mod support;
 
-use candle_core::quantized::gguf_file::{self, Value};
+use candle_core::quantized::gguf_file::Value;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use std::io::Cursor;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use support::{TempFile, Tiny, plain_vocabulary, real_model, shared};
+use support::{TempFile, Tiny, gguf, plain_vocabulary, real_model, shared};
 use tamis::lm::candle::{CandleLm, CandleOptions};
 use tamis::lm::{LanguageModel, LmError};
 use tamis::vocab::TokenId;
@@ -136,11 +135,7 @@ fn changed(tiny: &Tiny, metadata: &[(&str, Value)], tensors: impl Fn(&mut Vec<(S
     }
     let mut list = tiny.tensors(&mut ChaCha8Rng::seed_from_u64(1));
     tensors(&mut list);
-    let entries: Vec<_> = entries.iter().map(|(key, value)| (key.as_str(), value)).collect();
-    let list: Vec<_> = list.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-    let mut file = Cursor::new(Vec::new());
-    gguf_file::write(&mut file, &entries, &list).unwrap();
-    file.into_inner()
+    gguf(&entries, &list)
 }
 
 #[test]

@@ -130,6 +130,15 @@ fn models_of_other_families_obey_the_laws() {
     }
 }
 
+#[cfg(feature = "all-models")]
+#[test]
+fn models_that_are_replayed_obey_the_laws() {
+    use tamis::lm::candle::ReplayLm;
+    let tiny = Tiny { width: 64, heads: 4, key_heads: 2, head_size: 16, ..Tiny::default() };
+    let file = support::TempFile::new(&tiny.phi3(7));
+    obeys_the_laws(|| ReplayLm::with_vocabulary(file.path(), tiny.vocabulary()).unwrap());
+}
+
 #[test]
 fn the_number_of_threads_changes_no_bit() {
     let text = tokens(100, 40, 6);
@@ -180,4 +189,48 @@ fn what_does_not_fit_is_refused_with_both_numbers() {
     assert!(lm.extend(&[(start.clone(), TokenId::new(1000))]).is_err());
     assert!(load(&Tiny::default(), 1).extend(&[(start, TokenId::new(0))]).unwrap_err().to_string().contains("another model"));
     assert!(lm.extend(&[]).unwrap().is_empty());
+}
+
+#[test]
+fn memory_is_freed_with_the_last_context_and_forks_take_none() {
+    let tiny = Tiny::default();
+    let mut lm = load(&tiny, 1);
+    let position = tiny.layers * 2 * tiny.key_heads * tiny.head_size * 4;
+    let prompt = lm.prefill(&tokens(35, 40, 1)).unwrap();
+    assert_eq!(lm.memory_in_use(), 35 * position);
+    let mut particles = vec![prompt.clone(); 8];
+    assert_eq!(lm.memory_in_use(), 35 * position);
+    for step in 1..=40 {
+        let batch: Vec<_> = particles.into_iter().zip(0..8).map(|(context, token)| (context, TokenId::new(token))).collect();
+        particles = lm.extend(&batch).unwrap();
+        drop(batch);
+        // A particle's own tokens; the slots that the prompt ends with are shared until they make a page.
+        assert!(lm.memory_in_use() >= (35 + 8 * step) * position && lm.memory_in_use() <= (35 + 8 * (step + 3)) * position);
+    }
+    particles.truncate(1);
+    assert!(lm.memory_in_use() <= (35 + 43) * position);
+    drop((particles, prompt));
+    // The prompt is remembered.
+    assert_eq!(lm.memory_in_use(), 35 * position);
+}
+
+#[test]
+fn memory_that_may_not_be_taken_is_an_error_that_loses_nothing() {
+    let tiny = Tiny::default();
+    let position = tiny.layers * 2 * tiny.key_heads * tiny.head_size * 4;
+    let mut options = options(1);
+    options.context_memory = Some(40 * position);
+    let mut lm = CandleLm::with_vocabulary(tiny.write(7).path(), tiny.vocabulary(), &options).unwrap();
+    let error = lm.prefill(&tokens(41, 40, 1)).unwrap_err();
+    assert!(error.is_too_little_memory() && error.to_string().contains(&(40 * position).to_string()), "{error}");
+    let prompt = lm.prefill(&tokens(32, 40, 2)).unwrap();
+    let batch = |count: u32| -> Vec<_> { (0..count).map(|token| (prompt.clone(), TokenId::new(token))).collect() };
+    assert!(lm.extend(&batch(9)).unwrap_err().is_too_little_memory());
+    let row = bits(&lm, &prompt);
+    assert_eq!(lm.extend(&batch(8)).unwrap().len(), 8);
+    assert_eq!(bits(&lm, &prompt), row);
+    // Equal pairs are one, and a prompt that nobody holds is forgotten rather than in the way.
+    assert_eq!(lm.extend(&vec![(prompt.clone(), TokenId::new(1)); 30]).unwrap().len(), 30);
+    drop(prompt);
+    assert_eq!(lm.prefill(&tokens(40, 40, 3)).unwrap().depth(), 40);
 }

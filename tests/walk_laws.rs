@@ -1,6 +1,6 @@
 //! A walk on a row draws what it says: in proportion to what remains, and never what was taken out.
 
-use tamis::next_token::{CHUNK, NextToken, RowWalk, Walk};
+use tamis::next_token::{CHUNK, NextToken, RowWalk, Truncation, Walk};
 use tamis::smc::Stream;
 use tamis::vocab::{TokenId, TokenSet};
 
@@ -121,4 +121,98 @@ fn streams_differ_by_particle_and_by_seed_and_repeat_themselves() {
     assert!(first(1, 2) != first(1, 3) && first(1, 2) != first(2, 2));
     // A value written down: changing the streams changes every result that users have kept.
     assert_eq!(first(0, 0), 0.755531016687046);
+}
+
+/// Logits as models give them, with some that are far below the rest and some that are `-inf`.
+fn logits(size: usize) -> Vec<f32> {
+    let logit = |token: usize| match token % 11 {
+        7 => f32::NEG_INFINITY,
+        3 => -300.0 - (token % 13) as f32,
+        _ => ((token * 2654435761) % 100_003) as f32 * 3e-4 - 20.0,
+    };
+    (0..size).map(logit).collect()
+}
+
+#[test]
+fn a_row_of_single_precision_is_that_of_double_precision_to_seven_digits() {
+    for size in [1, 2, 15, 16, 17, CHUNK, CHUNK + 1, 1000, 5 * CHUNK] {
+        let logits = logits(size);
+        let row = NextToken::from_logits(&logits).unwrap();
+        let exact = NextToken::from_log_weights(&logits.iter().map(|logit| f64::from(*logit)).collect::<Vec<_>>()).unwrap();
+        assert!((row.entropy() - exact.entropy()).abs() < 1e-6);
+        assert_eq!(row.probs().count(), size);
+        for (token, (prob, expected)) in row.probs().zip(exact.probs()).enumerate() {
+            assert!((prob - expected).abs() <= 4e-7 * expected, "token {token}: {prob}, {expected}");
+            assert_eq!(prob, row.prob(id(token)));
+            let (log_prob, expected) = (row.log_prob(id(token)), exact.log_prob(id(token)));
+            assert!(log_prob == expected || (log_prob - expected).abs() < 1e-6);
+        }
+        assert!((row.probs().sum::<f64>() - 1.0).abs() < 1e-12);
+        assert_eq!(
+            row.top(5).iter().map(|(token, _)| *token).collect::<Vec<_>>(),
+            exact.top(5).iter().map(|(token, _)| *token).collect::<Vec<_>>()
+        );
+    }
+}
+
+#[test]
+fn a_row_that_is_no_distribution_names_the_token() {
+    for size in [5, 600] {
+        for broken in [f32::NAN, f32::INFINITY] {
+            let mut logits = logits(size);
+            logits[size - 2] = broken;
+            let error = NextToken::from_logits(&logits).unwrap_err();
+            assert!(error.to_string().contains(&format!("token {}", size - 2)), "{error}");
+            let doubles: Vec<f64> = logits.iter().map(|logit| f64::from(*logit)).collect();
+            assert_eq!(NextToken::from_log_weights(&doubles).unwrap_err().to_string(), error.to_string());
+        }
+        assert!(NextToken::from_logits(&vec![f32::NEG_INFINITY; size]).is_err());
+    }
+    assert!(NextToken::from_logits(&[]).is_err());
+}
+
+#[test]
+fn a_truncated_row_keeps_the_most_probable_tokens_and_their_ratios() {
+    let with = |temperature: f64, top_k: Option<usize>, top_p: f64, min_p: f64| {
+        let mut truncation = Truncation::default();
+        (truncation.temperature, truncation.top_k, truncation.top_p, truncation.min_p) = (temperature, top_k, top_p, min_p);
+        truncation
+    };
+    let flat = NextToken::from_logits(&[0.5; 700]).unwrap();
+    for row in [NextToken::from_logits(&logits(2000)).unwrap(), row(), flat] {
+        for truncation in [
+            with(0.5, None, 1.0, 0.0),
+            with(2.0, Some(1), 1.0, 0.0),
+            with(1.0, Some(300), 1.0, 0.0),
+            with(1.0, Some(100_000), 1.0, 0.0),
+            with(3.0, None, 0.9, 0.0),
+            with(1.0, None, 0.999999, 0.0),
+            with(1.0, None, 1.0, 0.01),
+            with(0.7, Some(50), 0.8, 0.05),
+        ] {
+            let changed = truncation.apply(&row).unwrap();
+            // The definition, one token after the other.
+            let power = |token: usize| row.log_prob(id(token)) / truncation.temperature;
+            let mut order: Vec<usize> = (0..row.len()).filter(|token| row.prob(id(*token)) > 0.0).collect();
+            order.sort_by(|a, b| power(*b).total_cmp(&power(*a)).then(a.cmp(b)));
+            let total: f64 = order.iter().map(|token| power(*token).exp()).sum();
+            let (mut kept, mut mass) = (Vec::new(), 0.0);
+            for token in order {
+                let prob = power(token).exp() / total;
+                let first = power(*kept.first().unwrap_or(&token)).exp() / total;
+                if kept.len() >= truncation.top_k.unwrap_or(usize::MAX) || mass >= truncation.top_p || prob < first * truncation.min_p {
+                    break;
+                }
+                mass += prob;
+                kept.push(token);
+            }
+            let stayed = (0..row.len()).filter(|token| changed.prob(id(*token)) > 0.0).count();
+            // The last token may fall either way where sums are rounded.
+            assert!(stayed.abs_diff(kept.len()) <= 1, "{truncation:?}: {stayed} instead of {}", kept.len());
+            for token in &kept[..kept.len() - 1] {
+                let ratio = changed.log_prob(id(*token)) - changed.log_prob(id(kept[0]));
+                assert!((ratio - (power(*token) - power(kept[0]))).abs() < 1e-4 * (1.0 + ratio.abs()), "{truncation:?}");
+            }
+        }
+    }
 }

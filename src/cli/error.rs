@@ -62,6 +62,7 @@ impl CliError {
     pub fn unreadable(path: &Path, error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound => Self::usage(format!("there is no file {}", path.display())),
+            io::ErrorKind::IsADirectory => Self::usage(format!("{} is a folder, not a file", path.display())),
             io::ErrorKind::InvalidData => Self::usage(format!("{} is not UTF-8 text", path.display())),
             _ => Self::usage(format!("{} cannot be read: {error}", path.display())),
         }

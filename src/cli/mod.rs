@@ -6,6 +6,8 @@
 
 mod check;
 mod error;
+#[cfg(all(feature = "candle", feature = "sqlite"))]
+mod eval;
 // Without a model runtime a plan is made and checked, and then there is nothing to run it with.
 #[cfg_attr(not(feature = "candle"), allow(dead_code))]
 mod files;
@@ -21,9 +23,11 @@ mod models;
 #[cfg(feature = "candle")]
 mod progress;
 mod report;
-#[cfg(feature = "candle")]
 mod schema;
+#[cfg(feature = "candle")]
 mod screen;
+#[cfg(all(feature = "candle", feature = "sqlite"))]
+mod sql;
 
 pub use error::CliError;
 
@@ -53,6 +57,10 @@ Exit codes:
 enum Command {
     Generate(Box<generate::GenerateArgs>),
     Check(check::CheckArgs),
+    #[cfg(all(feature = "candle", feature = "sqlite"))]
+    Sql(Box<sql::SqlArgs>),
+    #[cfg(all(feature = "candle", feature = "sqlite"))]
+    Eval(Box<eval::EvalArgs>),
     Report(report::ReportArgs),
     #[cfg(feature = "candle")]
     Models(models::ModelsArgs),
@@ -63,6 +71,10 @@ pub fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Generate(args) => generate::run(*args),
         Command::Check(args) => check::run(&args),
+        #[cfg(all(feature = "candle", feature = "sqlite"))]
+        Command::Sql(args) => sql::run(&args),
+        #[cfg(all(feature = "candle", feature = "sqlite"))]
+        Command::Eval(args) => eval::run(&args),
         Command::Report(args) => report::run(&args),
         #[cfg(feature = "candle")]
         Command::Models(args) => models::run(&args),

@@ -42,6 +42,13 @@ impl Progress {
         Bar::new(bar, "{msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left", what)
     }
 
+    /// A bar for a number of things of a kind.
+    #[cfg(feature = "sqlite")]
+    pub fn count(self, what: &str, total: u64) -> Bar {
+        let bar = if self.shown == Shown::Live { ProgressBar::new(total) } else { ProgressBar::hidden() };
+        Bar::new(bar, "[{bar:30}] {pos} of {len} {msg}, {eta} left", what)
+    }
+
     /// A sign that something without a measure goes on.
     pub fn working(self, what: &str) -> Bar {
         let bar = if self.shown == Shown::Live { ProgressBar::new_spinner() } else { ProgressBar::hidden() };

@@ -39,12 +39,12 @@ pub fn run(args: &ReportArgs) -> Result<ExitCode, CliError> {
         Output::Stdout.write(Record::SCHEMA.as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     };
-    let page = page_path(path, args.output.as_deref())?;
-    let output = Output::new("--output", page.clone())?;
     let record = Record::read(&read_bytes(path)?).map_err(|error| {
         let name = if is_stdin(path) { "standard input".into() } else { path.display().to_string() };
         CliError::usage(format!("{name}: {error}")).hint("records are written by `tamis generate --record FILE`")
     })?;
+    let page = page_path(path, args.output.as_deref())?;
+    let output = Output::new("--output", page.clone())?;
     output.write(html::page(&record).as_bytes())?;
     if let Some(page) = page {
         Output::Stdout.write(format!("{}\n", page.display()).as_bytes())?;

@@ -94,6 +94,7 @@ trait ErasedConstraint: Send + Sync {
     fn advance(&self, state: &AnyState, bytes: &[u8]) -> Option<AnyState>;
     fn allows(&self, state: &AnyState, bytes: &[u8]) -> bool;
     fn may_end(&self, state: &AnyState) -> bool;
+    fn ended(&self, state: &AnyState) -> Option<usize>;
     fn forced(&self, state: &AnyState, out: &mut Vec<u8>);
     fn closing_cost(&self, state: &AnyState) -> Option<usize>;
     fn mask(&self, state: &AnyState, trie: &TokenTrie, out: &mut TokenSet);
@@ -117,6 +118,10 @@ impl<C: Constraint> ErasedConstraint for C {
 
     fn may_end(&self, state: &AnyState) -> bool {
         Constraint::may_end(self, state.get())
+    }
+
+    fn ended(&self, state: &AnyState) -> Option<usize> {
+        Constraint::ended(self, state.get())
     }
 
     fn forced(&self, state: &AnyState, out: &mut Vec<u8>) {
@@ -161,6 +166,10 @@ impl Constraint for AnyConstraint {
 
     fn may_end(&self, state: &AnyState) -> bool {
         self.0.may_end(state)
+    }
+
+    fn ended(&self, state: &AnyState) -> Option<usize> {
+        self.0.ended(state)
     }
 
     fn forced(&self, state: &AnyState, out: &mut Vec<u8>) {

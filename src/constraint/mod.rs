@@ -26,6 +26,8 @@ pub mod json_schema;
 mod predicate;
 mod product;
 mod regex;
+pub mod sql;
+mod stop;
 
 pub use any::{AnyConstraint, AnyState};
 pub use error::{ConstraintError, Rejection};
@@ -34,6 +36,8 @@ pub use json_schema::JsonSchema;
 pub use predicate::{Predicate, PredicateError, Question};
 pub use product::Product;
 pub use regex::{Regex, RegexState};
+pub use sql::SqlSelect;
+pub use stop::{Stop, StopState, Until, UntilState};
 
 use crate::vocab::{TokenSet, TokenTrie};
 use std::fmt::Debug;
@@ -59,6 +63,12 @@ pub trait Constraint: Send + Sync {
 
     /// Whether the text so far is complete. Exact, unlike `allows`.
     fn may_end(&self, state: &Self::State) -> bool;
+
+    /// Where the text has ended by itself, without an end token, how many of the last bytes are not part of
+    /// it (a stop string, and what came after). Nothing more is written then. Most texts never do.
+    fn ended(&self, _state: &Self::State) -> Option<usize> {
+        None
+    }
 
     /// Appends to `out` the bytes that must come next, as far as they are one string. May append fewer
     /// than there are.

@@ -1,5 +1,6 @@
 //! Why a run could not be made or went no further.
 
+use super::critic::CriticError;
 use crate::constraint::ConstraintError;
 use crate::lm::LmError;
 use crate::smc::SmcError;
@@ -16,11 +17,21 @@ enum Kind {
     Options(String),
     Model(LmError),
     Constraint(ConstraintError),
+    Critic(&'static str, CriticError),
 }
 
 impl DecodeError {
     pub(super) fn options(message: impl Into<String>) -> Self {
         Self { kind: Kind::Options(message.into()) }
+    }
+
+    pub(super) fn critic(what: &'static str, error: CriticError) -> Self {
+        Self { kind: Kind::Critic(what, error) }
+    }
+
+    /// Whether a critic or a proposal failed.
+    pub fn is_critic(&self) -> bool {
+        matches!(self.kind, Kind::Critic(..))
     }
 
     /// Whether the options of the run have no meaning (no particles, a negative temperature).
@@ -69,6 +80,7 @@ impl fmt::Display for DecodeError {
             Kind::Options(message) => f.write_str(message),
             Kind::Model(error) => error.fmt(f),
             Kind::Constraint(error) => error.fmt(f),
+            Kind::Critic(what, error) => write!(f, "{what}: {error}"),
         }
     }
 }
@@ -79,6 +91,7 @@ impl std::error::Error for DecodeError {
             Kind::Options(_) => None,
             Kind::Model(error) => Some(error),
             Kind::Constraint(error) => Some(error),
+            Kind::Critic(_, error) => Some(&**error),
         }
     }
 }

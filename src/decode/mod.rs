@@ -7,30 +7,44 @@
 //! extended once.
 //!
 //! The target is the model given the constraint *and* at most `max_tokens` tokens of text: after the
-//! last of them only the end is proposed, with its probability as the weight. `step.rs` is the step,
-//! `record.rs` what is kept of each token (and `alternatives.rs` of what else could have come),
-//! `posterior.rs` the result, `watch.rs` what can be seen meanwhile.
+//! last of them only the end is proposed, with its probability as the weight. A particle that can no
+//! longer end within them dies at once. [`critic`]s change the target further, a [`Proposal`] and twists
+//! only how it is found.
+//!
+//! `step.rs` is the step and `particle.rs` what it works on; `filtered.rs` joins a rule on tokens to the
+//! constraint's labels; `record.rs` is what is kept of each token (and `alternatives.rs` of what else could
+//! have come), `posterior.rs` the result, `watch.rs` what can be seen meanwhile.
 
 mod alternatives;
+pub mod critic;
+mod draft;
 mod error;
+mod filtered;
+mod particle;
 mod posterior;
+mod proposal;
 mod record;
+mod second_model;
 mod step;
 mod watch;
 
 pub use alternatives::Alternative;
+pub use draft::Draft;
 pub use error::DecodeError;
 pub use posterior::{Answer, Posterior};
+pub use proposal::{ModelProposal, Proposal, Propose};
 pub use record::{Death, ParticleRecord, TokenRecord};
 pub use watch::Glimpse;
 
-use crate::constraint::Constraint;
+use crate::constraint::{Constraint, Product};
 use crate::lm::{LanguageModel, LmError};
 use crate::log_math::normalized;
 use crate::next_token::Truncation;
-use crate::sampler::{Awrs, TokenSampler};
-use crate::smc::{self, SmcOptions};
-use crate::vocab::TokenId;
+use crate::sampler::{Awrs, Direct, LabelCache, TokenSampler};
+use crate::smc::{self, ParticleSystem, Resampling, SmcOptions, SmcRun};
+use crate::vocab::{TokenFilter, TokenId};
+use critic::Critic;
+use step::{Decoder, Memory};
 
 /// A run to be: a constraint, and how to draw texts of it from a model.
 ///
@@ -53,6 +67,9 @@ pub struct ConstrainedDecoding<C: Constraint> {
     smc: SmcOptions,
     max_tokens: usize,
     keep_history: bool,
+    critics: Vec<Box<dyn Critic>>,
+    proposal: Option<Box<dyn Proposal>>,
+    token_filter: Option<Box<dyn TokenFilter>>,
 }
 
 impl<C: Constraint> ConstrainedDecoding<C> {
@@ -66,6 +83,9 @@ impl<C: Constraint> ConstrainedDecoding<C> {
             smc: SmcOptions::default(),
             max_tokens: 256,
             keep_history: false,
+            critics: Vec::new(),
+            proposal: None,
+            token_filter: None,
         }
     }
 
@@ -88,6 +108,13 @@ impl<C: Constraint> ConstrainedDecoding<C> {
     #[must_use]
     pub fn ess_threshold(mut self, fraction: f64) -> Self {
         self.smc.ess_threshold = fraction;
+        self
+    }
+
+    /// How particles are resampled.
+    #[must_use]
+    pub fn resampling(mut self, scheme: Resampling) -> Self {
+        self.smc.resampling = scheme;
         self
     }
 
@@ -120,11 +147,34 @@ impl<C: Constraint> ConstrainedDecoding<C> {
         self
     }
 
+    /// Adds a critic; the scores of several are added up.
+    #[must_use]
+    pub fn critic(mut self, critic: impl Critic + 'static) -> Self {
+        self.critics.push(Box::new(critic));
+        self
+    }
+
+    /// Where tokens are proposed from in place of the model. The target stays the model's.
+    #[must_use]
+    pub fn proposal(mut self, proposal: impl Proposal + 'static) -> Self {
+        self.proposal = Some(Box::new(proposal));
+        self
+    }
+
+    /// Only answers whose tokens pass this filter: those that the tokenizer itself would write
+    /// ([`crate::vocab::Canonical`]). It belongs to the target, as the constraint does. Masks are not used
+    /// where there is one.
+    #[must_use]
+    pub fn token_filter(mut self, filter: impl TokenFilter + 'static) -> Self {
+        self.token_filter = Some(Box::new(filter));
+        self
+    }
+
     /// Draws the posterior for what `model` writes after `prompt`.
     ///
     /// # Errors
     /// If the options have no meaning, the prompt and the answer do not fit into the model's context, the
-    /// model fails, or a fallible constraint does. That all particles died is a result
+    /// model fails, or a fallible constraint, a critic or a proposal does. That all particles died is a result
     /// ([`Posterior::is_impossible`]).
     pub fn run<L: LanguageModel>(&self, model: &mut L, prompt: &[TokenId]) -> Result<Posterior, DecodeError> {
         self.run_watched(model, prompt, |_| {})
@@ -138,16 +188,49 @@ impl<C: Constraint> ConstrainedDecoding<C> {
         &self,
         model: &mut L,
         prompt: &[TokenId],
+        watch: impl FnMut(&Glimpse<'_>),
+    ) -> Result<Posterior, DecodeError> {
+        self.run_with_labels(model, prompt, &mut LabelCache::default(), watch)
+    }
+
+    /// The same, with the labels that earlier runs learnt, which this one adds to.
+    ///
+    /// Runs of one constraint and one vocabulary save each other most questions so. The result is as properly
+    /// weighted as without, but depends on what was learnt before: to repeat a run to the byte, begin it
+    /// with the same labels.
+    ///
+    /// # Errors
+    /// As [`ConstrainedDecoding::run`].
+    pub fn run_with_labels<L: LanguageModel>(
+        &self,
+        model: &mut L,
+        prompt: &[TokenId],
+        labels: &mut LabelCache<C>,
         mut watch: impl FnMut(&Glimpse<'_>),
     ) -> Result<Posterior, DecodeError> {
         self.validate(model, prompt)?;
         let seen = watch::Seen::default();
-        let mut system = step::Decoder::new(self, model, prompt, seen.clone());
+        let mut system = Decoder::new(self, model, prompt, Memory::Shared(labels), seen.clone());
         let run = smc::run(&self.smc, &mut system, |step| watch(&Glimpse::new(step, &seen)))?;
-        let told = system.finish();
-        let weights = normalized(&run.log_weights).unwrap_or_else(|| vec![0.0; run.log_weights.len()]);
-        let particles = run.particles.iter().zip(weights).map(|(particle, weight)| particle.record(weight)).collect();
-        Ok(Posterior::new(particles, run.log_evidence, run.steps, told))
+        Ok(posterior(&mut system, run))
+    }
+
+    /// The posteriors of a chain of runs ([`smc::particle_gibbs`]), each of which keeps one particle of the
+    /// one before. A mean over them, without the first few, converges with their number alone, however few
+    /// particles each has. All but the first's evidence is biased. Fewer than `sweeps` where all particles of
+    /// the first died.
+    ///
+    /// Resampling is multinomial, and nothing is learnt from draw to draw, so that all weights are of one
+    /// law: each draw costs more questions than in [`ConstrainedDecoding::run`].
+    ///
+    /// # Errors
+    /// As [`ConstrainedDecoding::run`], and if there are fewer than 2 particles.
+    pub fn run_chain<L: LanguageModel>(&self, model: &mut L, prompt: &[TokenId], sweeps: usize) -> Result<Vec<Posterior>, DecodeError> {
+        self.validate(model, prompt)?;
+        let mut system = Decoder::new(self, model, prompt, Memory::Nothing, watch::Seen::default());
+        let mut posteriors = Vec::with_capacity(sweeps);
+        smc::particle_gibbs(&self.smc, &mut system, sweeps, |system, run| posteriors.push(posterior(system, run)))?;
+        Ok(posteriors)
     }
 
     fn validate<L: LanguageModel>(&self, model: &L, prompt: &[TokenId]) -> Result<(), DecodeError> {
@@ -169,4 +252,23 @@ impl<C: Constraint> ConstrainedDecoding<C> {
         }
         Ok(())
     }
+}
+
+impl ConstrainedDecoding<Product> {
+    /// Texts of the model alone, judged when they are complete: the baseline that constraints are measured
+    /// against. With [`critic::Satisfies`] as the critic the target is that of a run under its constraint.
+    pub fn sample_and_rerank(critic: impl Critic + 'static) -> Self {
+        Self::new(Product::new([])).sampler(Direct::new()).ess_threshold(0.0).critic(critic)
+    }
+}
+
+/// The result of a run.
+fn posterior<C, L>(system: &mut Decoder<'_, C, L>, run: SmcRun<<Decoder<'_, C, L> as ParticleSystem>::Particle>) -> Posterior
+where
+    C: Constraint,
+    L: LanguageModel,
+{
+    let weights = normalized(&run.log_weights).unwrap_or_else(|| vec![0.0; run.log_weights.len()]);
+    let particles = run.particles.iter().zip(weights).map(|(particle, weight)| particle.record(weight)).collect();
+    Posterior::new(particles, run.log_evidence, run.steps, system.told())
 }

@@ -13,7 +13,8 @@ pub struct Posterior {
     /// The particles, in their order.
     pub particles: Vec<ParticleRecord>,
     /// The logarithm of the estimated probability that the model, left to itself, writes a text of the
-    /// constraint within the token limit. Unbiased in the linear domain. `-inf`: all particles died.
+    /// constraint within the token limit; with critics, of that probability with each text's share times the
+    /// exponential of its score. Unbiased in the linear domain. `-inf`: all particles died.
     pub log_evidence: f64,
     /// What happened at each step: effective sample size, evidence, resampling, ancestors.
     pub steps: Vec<StepRecord>,
@@ -72,9 +73,18 @@ impl Posterior {
         self.answers.is_empty()
     }
 
-    /// The log-probability of a particle's tokens under the model given the constraint.
+    /// The log-probability of a particle's tokens under the model given the constraint, critics included.
     pub fn posterior_log_prob(&self, particle: &ParticleRecord) -> f64 {
-        particle.sampler_log_prob() - self.log_evidence
+        particle.sampler_log_prob() + particle.log_score - self.log_evidence
+    }
+
+    /// The particle whose tokens are most probable under the model given the constraint, critics included:
+    /// the maximum a posteriori among those found. [`Posterior::best`] looks at the weight of whole texts
+    /// instead. `None` where all particles died.
+    pub fn most_probable(&self) -> Option<&ParticleRecord> {
+        let alive = self.particles.iter().filter(|particle| particle.weight > 0.0);
+        // The first of equals, so that the order of particles decides.
+        alive.reduce(|best, other| if self.posterior_log_prob(other) > self.posterior_log_prob(best) { other } else { best })
     }
 
     /// The effective sample size of the final weights; 0 where all particles died.

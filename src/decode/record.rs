@@ -73,6 +73,18 @@ impl Path {
         self.0.as_ref().map(|link| &link.record)
     }
 
+    /// The tokens, the one that ended the text included.
+    pub(super) fn tokens(&self) -> Vec<TokenId> {
+        let mut tokens = Vec::new();
+        let mut at = self;
+        while let Some(link) = &at.0 {
+            tokens.push(link.record.token);
+            at = &link.before;
+        }
+        tokens.reverse();
+        tokens
+    }
+
     /// The text written.
     pub(super) fn text(&self) -> Vec<u8> {
         let mut text = vec![0; self.end()];
@@ -118,12 +130,19 @@ pub struct ParticleRecord {
     pub weight: f64,
     /// Whether its text is complete. A particle that is not has weight zero.
     pub complete: bool,
+    /// The critics' score of its text, in nats; 0 without critics.
+    pub log_score: f64,
+    /// How many of the last bytes of its tokens are no part of the text: a stop string, and what its last
+    /// token brought after it.
+    pub dropped: usize,
 }
 
 impl ParticleRecord {
-    /// The text it wrote.
+    /// The text it wrote, without a stop string.
     pub fn text(&self) -> Vec<u8> {
-        self.tokens.iter().flat_map(|token| token.bytes.iter().copied()).collect()
+        let mut text: Vec<u8> = self.tokens.iter().flat_map(|token| token.bytes.iter().copied()).collect();
+        text.truncate(text.len() - self.dropped);
+        text
     }
 
     /// The model's own log-probability of these tokens (raw).

@@ -1,78 +1,29 @@
-//! One step of all particles: extend, draw, take.
+//! One step of all particles: extend, draw, pool, take, criticise.
 
-use super::alternatives::Asked;
-use super::record::{Death, ParticleRecord, Path, TokenRecord};
+use super::alternatives::{Alternative, Asked};
+use super::draft::OwnedDraft;
+use super::filtered::Filtered;
+use super::particle::{Particle, Position, Status};
+use super::record::{Death, Path, TokenRecord};
 use super::watch::Seen;
 use super::{ConstrainedDecoding, DecodeError, Posterior};
-use crate::constraint::Constraint;
-use crate::lm::LanguageModel;
-use crate::next_token::NextToken;
-use crate::sampler::{Draw, LabelCache};
+use crate::constraint::{Constraint, Rejection};
+use crate::lm::{LanguageModel, LmError};
+use crate::sampler::{Draw, LabelCache, corrected, pool, uncovered};
 use crate::smc::{ParticleSystem, Stream};
 use crate::vocab::TokenId;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-
-/// A context with what may follow it, shared by the particles that stand there.
-pub(super) struct Position<X> {
-    context: X,
-    /// The model's own distribution.
-    model: NextToken,
-    /// The distribution to sample from, where truncation changes it.
-    changed: Option<NextToken>,
-}
-
-impl<X> Position<X> {
-    fn sampled(&self) -> &NextToken {
-        self.changed.as_ref().unwrap_or(&self.model)
-    }
-}
-
-/// One particle: where it stands, what it wrote, and what the constraint thinks of it.
-pub(super) struct Particle<X, S> {
-    position: Arc<Position<X>>,
-    /// The token drawn last, which the model has not been given yet.
-    pending: Option<TokenId>,
-    state: S,
-    path: Path,
-    tokens: usize,
-    status: Status,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Status {
-    Writing,
-    Complete,
-    Dead,
-}
-
-// Not derived: a derive would ask the context to be `Clone` where the pointer to it is enough.
-impl<X, S: Clone> Clone for Particle<X, S> {
-    fn clone(&self) -> Self {
-        Self {
-            position: self.position.clone(),
-            pending: self.pending,
-            state: self.state.clone(),
-            path: self.path.clone(),
-            tokens: self.tokens,
-            status: self.status,
-        }
-    }
-}
-
-impl<X, S> Particle<X, S> {
-    pub(super) fn record(&self, weight: f64) -> ParticleRecord {
-        ParticleRecord { tokens: self.path.records(), weight, complete: self.status == Status::Complete }
-    }
-}
 
 /// The particle system of one run.
 pub(super) struct Decoder<'a, C: Constraint, L: LanguageModel> {
     run: &'a ConstrainedDecoding<C>,
     model: &'a mut L,
     prompt: &'a [TokenId],
-    labels: LabelCache<C>,
+    labels: Memory<'a, C>,
     deaths: VecDeque<Death>,
+    /// The most bytes that one token can add.
+    longest_token: usize,
     /// The steps done.
     steps: usize,
     /// A path to every token drawn, where a history is to be kept.
@@ -80,38 +31,79 @@ pub(super) struct Decoder<'a, C: Constraint, L: LanguageModel> {
     seen: Seen,
 }
 
+/// What particles learn from each other.
+pub(super) enum Memory<'a, C: Constraint> {
+    /// The labels of tokens at each constraint state, and the weights of those at the same place.
+    Shared(&'a mut LabelCache<C>),
+    /// Nothing: each draw is of the same law, whatever came before. A chain of runs needs that, because its
+    /// kept weights must be of the law of those that they compete with.
+    Nothing,
+}
+
+/// A token drawn and not yet taken.
+struct Drawn {
+    draw: Draw,
+    alternatives: Vec<Alternative>,
+}
+
 impl<'a, C: Constraint, L: LanguageModel> Decoder<'a, C, L> {
     /// The system of `run`; what a watcher may see goes to `seen`.
-    pub(super) fn new(run: &'a ConstrainedDecoding<C>, model: &'a mut L, prompt: &'a [TokenId], seen: Seen) -> Self {
-        let labels = LabelCache::default();
-        Self { run, model, prompt, labels, deaths: VecDeque::new(), steps: 0, history: Vec::new(), seen }
+    pub(super) fn new(run: &'a ConstrainedDecoding<C>, model: &'a mut L, prompt: &'a [TokenId], labels: Memory<'a, C>, seen: Seen) -> Self {
+        let vocabulary = model.vocabulary();
+        let longest_token = vocabulary.tokens().filter_map(|token| vocabulary.bytes(token)).map(<[u8]>::len).max().unwrap_or(0);
+        Self { run, model, prompt, labels, deaths: VecDeque::new(), longest_token, steps: 0, history: Vec::new(), seen }
     }
 
-    /// Where particles died, the last first, and the history, where it was kept.
-    pub(super) fn finish(self) -> (Vec<Death>, Option<Vec<TokenRecord>>) {
-        let history = self.run.keep_history.then(|| self.history.iter().filter_map(Path::last).cloned().collect());
-        (self.deaths.into_iter().rev().collect(), history)
+    /// Where particles died, the last first, and the history, where it was kept; both begin anew.
+    pub(super) fn told(&mut self) -> (Vec<Death>, Option<Vec<TokenRecord>>) {
+        self.steps = 0;
+        let history = std::mem::take(&mut self.history);
+        let history = self.run.keep_history.then(|| history.iter().filter_map(Path::last).cloned().collect());
+        (std::mem::take(&mut self.deaths).into_iter().rev().collect(), history)
     }
 
-    fn position(&self, context: L::Context) -> Result<Position<L::Context>, DecodeError> {
-        let model = self.model.next_token(&context)?;
-        let changed = match self.run.truncation.is_identity() {
-            true => None,
-            false => Some(self.run.truncation.apply(&model).map_err(crate::lm::LmError::from)?),
-        };
-        Ok(Position { context, model, changed })
+    /// What may follow each context; `drafts` are the texts that lead there.
+    fn positions(&self, contexts: Vec<L::Context>, drafts: &[OwnedDraft]) -> Result<Vec<Arc<Position<L::Context>>>, DecodeError> {
+        let mut positions = Vec::with_capacity(contexts.len());
+        for context in contexts {
+            let model = self.model.next_token(&context)?;
+            let changed = match self.run.truncation.is_identity() {
+                true => None,
+                false => Some(self.run.truncation.apply(&model).map_err(LmError::from)?),
+            };
+            positions.push(Position { context, model, changed, proposal: None });
+        }
+        if let Some(proposal) = &self.run.proposal {
+            let places: Vec<_> = drafts.iter().map(OwnedDraft::borrowed).zip(positions.iter().map(Position::target)).collect();
+            let rows = proposal.rows(&places).map_err(|error| DecodeError::critic("the proposal failed", error))?;
+            if rows.len() != positions.len() || rows.iter().any(|row| row.len() != self.model.vocabulary().len()) {
+                return Err(DecodeError::options("the proposal must give one distribution a place, over the model's vocabulary"));
+            }
+            for (position, row) in positions.iter_mut().zip(rows) {
+                if let Some(token) = uncovered(position.target(), &row) {
+                    return Err(DecodeError::options(format!(
+                        "the proposal gives token {token} probability 0, but the model does not; mix some of the model's distribution in"
+                    )));
+                }
+                position.proposal = Some(row);
+            }
+        }
+        Ok(positions.into_iter().map(Arc::new).collect())
     }
 
     /// Gives the model the tokens drawn last: one batch, equal (position, token) pairs once.
     fn extend(&mut self, particles: &mut [Particle<L::Context, C::State>]) -> Result<(), DecodeError> {
-        let mut batch = Vec::new();
+        let (mut batch, mut drafts) = (Vec::new(), Vec::new());
         let mut slots = HashMap::new();
         let wanted: Vec<Option<usize>> = particles
             .iter()
             .map(|particle| {
-                let token = particle.pending.filter(|_| particle.status == Status::Writing)?;
+                let token = particle.pending.filter(|_| particle.is_writing())?;
                 Some(*slots.entry((Arc::as_ptr(&particle.position), token)).or_insert_with(|| {
                     batch.push((particle.position.context.clone(), token));
+                    if self.run.proposal.is_some() {
+                        drafts.push(particle.draft());
+                    }
                     batch.len() - 1
                 }))
             })
@@ -120,7 +112,7 @@ impl<'a, C: Constraint, L: LanguageModel> Decoder<'a, C, L> {
             return Ok(());
         }
         let contexts = self.model.extend(&batch)?;
-        let positions = contexts.into_iter().map(|context| self.position(context).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+        let positions = self.positions(contexts, &drafts)?;
         for (particle, slot) in particles.iter_mut().zip(wanted) {
             if let Some(slot) = slot {
                 particle.position = positions[slot].clone();
@@ -130,19 +122,62 @@ impl<'a, C: Constraint, L: LanguageModel> Decoder<'a, C, L> {
         Ok(())
     }
 
-    /// Draws the next token of the particle at `place`; the log-weight of the draw.
-    fn draw(&mut self, place: usize, particle: &mut Particle<L::Context, C::State>, stream: &mut Stream) -> f64 {
-        let vocabulary = self.model.vocabulary();
-        let out_of_tokens = particle.tokens == self.run.max_tokens;
-        let labels = self.labels.labels(&self.run.constraint, vocabulary, &particle.state, out_of_tokens);
+    /// Draws the particle's next token.
+    fn draw(&mut self, particle: &Particle<L::Context, C::State>, stream: &mut Stream) -> Drawn {
+        let (vocabulary, position) = (self.model.vocabulary(), &particle.position);
+        let out_of_tokens = self.is_out_of_tokens(particle);
+        let mut forgotten = LabelCache::with_capacity(2);
+        let labels = match &mut self.labels {
+            Memory::Shared(labels) => &mut **labels,
+            Memory::Nothing => &mut forgotten,
+        };
+        let labels = labels.labels(&self.run.constraint, vocabulary, &particle.state, out_of_tokens);
+        let filter = self.run.token_filter.as_deref();
+        let labels = Filtered::new(labels, filter, vocabulary, || particle.path.tokens());
         let mut labels = Asked::new(labels, self.run.keep_history);
-        let drawn = self.run.sampler.draw(particle.position.sampled(), &mut labels, stream);
-        let Draw::Token { token, log_weight, record } = drawn else {
+        let row = position.proposal.as_ref().unwrap_or_else(|| position.target());
+        let draw = self.run.sampler.draw(row, &mut labels, stream);
+        let alternatives = match &draw {
+            Draw::Token { token, .. } => labels.alternatives(position.target(), vocabulary, *token),
+            Draw::Dead(_) => Vec::new(),
+        };
+        Drawn { draw, alternatives }
+    }
+
+    fn is_out_of_tokens(&self, particle: &Particle<L::Context, C::State>) -> bool {
+        particle.tokens == self.run.max_tokens
+    }
+
+    /// Gives the particles at one place the mean of their weights.
+    fn pool(&self, particles: &[Particle<L::Context, C::State>], drawn: &mut [Option<Drawn>]) {
+        if self.run.sampler.may_fail() || matches!(self.labels, Memory::Nothing) {
+            return;
+        }
+        let mut places: HashMap<_, Vec<&mut Draw>> = HashMap::new();
+        for (particle, drawn) in particles.iter().zip(drawn) {
+            if let Some(drawn) = drawn {
+                places.entry(Arc::as_ptr(&particle.position)).or_default().push(&mut drawn.draw);
+            }
+        }
+        for draws in places.values_mut().filter(|draws| draws.len() > 1) {
+            pool(draws);
+        }
+    }
+
+    /// Takes what the particle at `place` drew; its log-weight.
+    fn take(&mut self, place: usize, particle: &mut Particle<L::Context, C::State>, drawn: Drawn) -> f64 {
+        let out_of_tokens = self.is_out_of_tokens(particle);
+        let position = particle.position.clone();
+        let draw = match &position.proposal {
+            Some(proposal) => corrected(drawn.draw, position.target(), proposal),
+            None => drawn.draw,
+        };
+        let Draw::Token { token, log_weight, record } = draw else {
             particle.status = Status::Dead;
             self.bury(particle, out_of_tokens);
             return f64::NEG_INFINITY;
         };
-        let alternatives = labels.alternatives(particle.position.sampled(), vocabulary, token);
+        let vocabulary = self.model.vocabulary();
         let bytes = vocabulary.bytes(token).unwrap_or_default().to_vec();
         if vocabulary.is_end(token) {
             particle.status = Status::Complete;
@@ -151,8 +186,10 @@ impl<'a, C: Constraint, L: LanguageModel> Decoder<'a, C, L> {
             particle.state = state.expect("a sampler draws only tokens that the constraint allows");
             particle.pending = Some(token);
             particle.tokens += 1;
+            if let Some(dropped) = self.run.constraint.ended(&particle.state) {
+                (particle.status, particle.dropped) = (Status::Complete, dropped);
+            }
         }
-        let position = &particle.position;
         particle.path = particle.path.then(TokenRecord {
             step: self.steps,
             particle: place,
@@ -160,26 +197,77 @@ impl<'a, C: Constraint, L: LanguageModel> Decoder<'a, C, L> {
             offset: particle.path.end(),
             model_log_prob: position.model.log_prob(token),
             entropy: position.model.entropy(),
-            sampler_log_prob: position.sampled().log_prob(token),
+            sampler_log_prob: position.target().log_prob(token),
             draw: record,
             bytes,
-            alternatives,
+            alternatives: drawn.alternatives,
         });
         if self.run.keep_history {
             self.history.push(particle.path.clone());
         }
+        if particle.is_writing() && !self.can_finish(particle) {
+            // It would die at the token limit, whatever came: its weight is zero already.
+            particle.status = Status::Dead;
+            self.bury_with(particle, true, self.run.constraint.explain_end(&particle.state));
+            return f64::NEG_INFINITY;
+        }
         log_weight
+    }
+
+    /// Whether the tokens that are left could hold the bytes that are still needed.
+    fn can_finish(&self, particle: &Particle<L::Context, C::State>) -> bool {
+        let left = (self.run.max_tokens - particle.tokens).saturating_mul(self.longest_token);
+        self.run.constraint.closing_cost(&particle.state).is_none_or(|cost| cost <= left)
+    }
+
+    /// Adds the change of the critics' scores to the weights of the particles that moved.
+    fn criticise(
+        &mut self,
+        particles: &mut [Particle<L::Context, C::State>],
+        moved: &[bool],
+        log_increments: &mut [f64],
+    ) -> Result<(), DecodeError> {
+        if self.run.critics.is_empty() {
+            return Ok(());
+        }
+        let judged: Vec<usize> = (0..particles.len()).filter(|at| moved[*at] && particles[*at].status != Status::Dead).collect();
+        let drafts: Vec<OwnedDraft> = judged.iter().map(|at| particles[*at].draft()).collect();
+        let drafts: Vec<_> = drafts.iter().map(OwnedDraft::borrowed).collect();
+        let mut totals = vec![0.0; drafts.len()];
+        for critic in &self.run.critics {
+            let scores = critic.log_scores(&drafts).map_err(|error| DecodeError::critic("the critic failed", error))?;
+            if scores.len() != totals.len() || scores.iter().any(|score| score.is_nan() || *score == f64::INFINITY) {
+                let problem = format!("{} texts were scored {scores:?}", totals.len());
+                return Err(DecodeError::critic("a critic must give each text a number, or -inf", problem.into()));
+            }
+            totals.iter_mut().zip(scores).for_each(|(total, score)| *total += score);
+        }
+        for (at, log_score) in judged.into_iter().zip(totals) {
+            let particle = &mut particles[at];
+            log_increments[at] += log_score - particle.log_score;
+            particle.log_score = log_score;
+            if log_score == f64::NEG_INFINITY {
+                particle.status = Status::Dead;
+                self.bury_with(&particles[at], false, Some(Rejection::new(0, None, "a text that the critics give any weight")));
+            }
+        }
+        Ok(())
     }
 
     fn bury(&mut self, particle: &Particle<L::Context, C::State>, out_of_tokens: bool) {
         let vocabulary = self.model.vocabulary();
         let constraint = &self.run.constraint;
-        let likeliest = particle.position.sampled().top(1)[0].0;
+        let likeliest = particle.position.target().top(1)[0].0;
         let wanted = match vocabulary.bytes(likeliest) {
             Some(bytes) if !out_of_tokens => constraint.explain(&particle.state, bytes),
             _ => constraint.explain_end(&particle.state),
         };
-        let text: Vec<u8> = particle.path.records().into_iter().flat_map(|record| record.bytes).collect();
+        self.bury_with(particle, out_of_tokens, wanted);
+    }
+
+    /// Remembers where and why a particle died; `wanted` counts its offset from the end of the text.
+    fn bury_with(&mut self, particle: &Particle<L::Context, C::State>, out_of_tokens: bool, wanted: Option<Rejection>) {
+        let text = particle.path.text();
         let wanted = wanted.map(|wanted| wanted.after(text.len()));
         let death = Death { text, tokens: particle.tokens, out_of_tokens, wanted };
         if !self.deaths.contains(&death) {
@@ -197,27 +285,33 @@ impl<C: Constraint, L: LanguageModel> ParticleSystem for Decoder<'_, C, L> {
 
     fn start(&mut self) -> Result<Self::Particle, DecodeError> {
         let context = self.model.prefill(self.prompt)?;
-        let position = Arc::new(self.position(context)?);
-        let state = self.run.constraint.start();
-        Ok(Particle { position, pending: None, state, path: Path::default(), tokens: 0, status: Status::Writing })
+        let position = self.positions(vec![context], &[OwnedDraft::default()])?.remove(0);
+        Ok(Particle::new(position, self.run.constraint.start()))
     }
 
     fn step(&mut self, particles: &mut [Self::Particle], streams: &mut [Stream], log_increments: &mut [f64]) -> Result<(), DecodeError> {
         self.extend(particles)?;
-        for (place, ((particle, stream), log_increment)) in particles.iter_mut().zip(streams).zip(log_increments).enumerate() {
-            if particle.status == Status::Writing {
-                *log_increment = self.draw(place, particle, stream);
+        let writing = particles.iter().zip(streams);
+        let mut drawn: Vec<Option<Drawn>> =
+            writing.map(|(particle, stream)| particle.is_writing().then(|| self.draw(particle, stream))).collect();
+        self.pool(particles, &mut drawn);
+        let moved: Vec<bool> = drawn.iter().map(Option::is_some).collect();
+        for (place, drawn) in drawn.into_iter().enumerate() {
+            if let Some(drawn) = drawn {
+                log_increments[place] = self.take(place, &mut particles[place], drawn);
             }
         }
+        // A failed constraint has refused everything since: its error comes first.
+        if let Some(error) = self.run.constraint.failure() {
+            return Err(error.into());
+        }
+        self.criticise(particles, &moved, log_increments)?;
         self.steps += 1;
         self.seen.replace(particles.iter().map(|particle| particle.path.clone()).collect());
-        match self.run.constraint.failure() {
-            Some(error) => Err(error.into()),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     fn is_finished(&self, particle: &Self::Particle) -> bool {
-        particle.status != Status::Writing
+        !particle.is_writing()
     }
 }

@@ -25,9 +25,18 @@ enum Kind {
 macro_rules! constructors {
     ($($(#[$doc:meta])* $name:ident => $kind:ident,)*) => {
         $($(#[$doc])* pub fn $name(message: impl Into<String>) -> Self {
-            Self { kind: Kind::$kind, message: message.into(), source: None }
+            Self { kind: Kind::$kind, message: without_backtrace(message.into()), source: None }
         })*
     };
+}
+
+/// The message without the backtrace that candle's errors print where `RUST_BACKTRACE` is set: what is wrong
+/// with a file is not shown by where we read it.
+fn without_backtrace(mut message: String) -> String {
+    if let Some(start) = message.find("\n   0: ") {
+        message.truncate(start);
+    }
+    message
 }
 
 impl LmError {

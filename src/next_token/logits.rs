@@ -18,6 +18,15 @@ pub(super) enum Logits {
 /// Masses of the tokens of a chunk, `exp(logit - largest logit of the row)`; zero past the row's end.
 pub(super) type Masses = [f64; CHUNK];
 
+/// What a row keeps of some masses.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Summary {
+    pub sum: f64,
+    pub largest: f64,
+    /// The sum of each mass times its logarithm.
+    pub surprise: f64,
+}
+
 /// The smallest exponent: e^-700 is still a normal `f64`.
 const SMALLEST: f32 = -700.0;
 
@@ -70,11 +79,11 @@ impl Logits {
         }
     }
 
-    /// The masses of a chunk, and the sum of each times its logarithm.
+    /// Makes the masses of a chunk.
     ///
     /// Logits in `f32` give masses with a relative error below 2e-7, always the same for the same logits;
     /// those more than 700 below the largest have none. Logits in `f64` give exact masses.
-    pub(super) fn masses(&self, chunk: usize, largest: f64, masses: &mut Masses) -> f64 {
+    pub(super) fn masses(&self, chunk: usize, largest: f64, masses: &mut Masses) -> Summary {
         self.masses_of(chunk * CHUNK..self.len().min((chunk + 1) * CHUNK), largest, masses)
     }
 
@@ -85,7 +94,7 @@ impl Logits {
         masses[0]
     }
 
-    fn masses_of(&self, range: Range<usize>, largest: f64, masses: &mut [f64]) -> f64 {
+    fn masses_of(&self, range: Range<usize>, largest: f64, masses: &mut [f64]) -> Summary {
         match self {
             Self::Single(logits) => simd::run(SingleMasses { logits: &logits[range], largest: largest as f32, masses }),
             Self::Double(logits) => {
@@ -95,7 +104,7 @@ impl Logits {
                     *mass = (logit - largest).exp();
                     surprise += if *mass > 0.0 { *mass * (logit - largest) } else { 0.0 };
                 }
-                surprise
+                Summary { sum: sum(masses), largest: masses.iter().copied().fold(0.0, f64::max), surprise }
             }
         }
     }
@@ -155,27 +164,36 @@ struct SingleMasses<'a> {
 }
 
 impl Wide for SingleMasses<'_> {
-    type Output = f64;
+    type Output = Summary;
 
     #[inline(always)]
-    fn run<V: Vector>(self) -> f64 {
-        let (largest, smallest, zero) = (V::splat(self.largest), V::splat(SMALLEST), V::splat(0.0));
+    fn run<V: Vector>(self) -> Summary {
+        let (row_largest, smallest, zero) = (V::splat(self.largest), V::splat(SMALLEST), V::splat(0.0));
         let mut surprise = zero.to_doubles();
+        // In the order of `sum`.
+        let (mut sum, mut largest) = (zero.to_doubles(), zero.to_doubles());
         let mut logits = self.logits.chunks(LANES);
         for masses in self.masses.as_chunks_mut::<LANES>().0 {
             let Some(logits) = logits.next() else {
                 masses.fill(0.0);
                 continue;
             };
-            let exponent = V::load_part(logits, f32::NEG_INFINITY).sub(largest);
+            let logits = V::load_part(logits, f32::NEG_INFINITY);
+            let exponent = logits.sub(row_largest);
+            // What the subtraction rounded off (Knuth's two-sum); NaN only where the factor becomes zero.
+            let change = exponent.sub(logits);
+            let rest = logits.sub(exponent.sub(change)).sub(row_largest.add(change));
             // `max` before anything else: an exponent of -inf must not meet a multiplication.
             let clamped = exponent.max(smallest);
             let (factor, shifted) = clamped.exp_parts();
-            let factor = exponent.select_less(smallest, zero, factor);
+            let factor = exponent.select_less(smallest, zero, factor.mul_add(rest, factor));
             let mass = factor.scale_doubles_by_power(shifted);
+            sum = V::add_doubles(sum, mass);
+            largest = V::max_doubles(mass, largest);
             surprise = V::add_doubles(surprise, V::mul_doubles(mass, clamped.to_doubles()));
             *masses = V::store_doubles(mass);
         }
-        fold_halves(V::store_doubles(surprise), |a, b| a + b)
+        let add = |lanes| fold_halves(V::store_doubles(lanes), |a, b| a + b);
+        Summary { sum: add(sum), largest: fold_halves(V::store_doubles(largest), f64::max), surprise: add(surprise) }
     }
 }

@@ -76,7 +76,7 @@ impl NextToken {
     fn build(logits: Logits) -> Result<Self, RowError> {
         let largest = logits.largest();
         if largest.is_nan() {
-            let broken = |token: &usize| !(logits.get(*token) < f64::INFINITY);
+            let broken = |token: &usize| logits.get(*token).is_nan() || logits.get(*token) == f64::INFINITY;
             let token = (0..logits.len()).find(broken).unwrap_or_default();
             return Err(RowError { token: Some(TokenId::new(token as u32)), value: logits.get(token) });
         }
@@ -87,9 +87,10 @@ impl NextToken {
         let (mut chunk_sums, mut chunk_largest) = (Vec::with_capacity(chunks), Vec::with_capacity(chunks));
         let (mut masses, mut surprise) = ([0.0; CHUNK], 0.0);
         for chunk in 0..chunks {
-            surprise += logits.masses(chunk, largest, &mut masses);
-            chunk_sums.push(logits::sum(&masses));
-            chunk_largest.push(logits::largest(&masses).map_or(0.0, |place| masses[place]));
+            let summary = logits.masses(chunk, largest, &mut masses);
+            surprise += summary.surprise;
+            chunk_sums.push(summary.sum);
+            chunk_largest.push(summary.largest);
         }
         let total = logits::sum(&chunk_sums);
         let log_total = total.ln();

@@ -85,13 +85,15 @@ pub struct OptionsInfo {
     pub seed: u64,
     /// The most tokens of an answer.
     pub max_tokens: usize,
-    /// The sampler's name.
+    /// The sampler's name, with its options.
     pub sampler: String,
     /// Whether the sampler keeps the law of proper weighting. Where it does not, weights and evidence
     /// mean nothing and are not reported as if they did.
     pub properly_weighted: bool,
     /// The fraction of the particles below which the effective sample size leads to resampling.
     pub ess_threshold: f64,
+    /// The scheme by which particles are resampled.
+    pub resampling: String,
     /// The temperature.
     pub temperature: f64,
     /// How many of the most probable tokens were kept, where that was limited.
@@ -111,6 +113,7 @@ impl Default for OptionsInfo {
             sampler: "awrs".into(),
             properly_weighted: true,
             ess_threshold: 0.5,
+            resampling: "systematic".into(),
             temperature: 1.0,
             top_k: None,
             top_p: 1.0,

@@ -15,7 +15,8 @@ use crate::vocab::{TokenId, TokenSet, Vocabulary};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-/// A bounded memory of labels by constraint state, shared by all particles and steps of a run.
+/// A bounded memory of labels by constraint state, shared by all particles and steps of a run, and by the
+/// runs that it is given to.
 ///
 /// ```
 /// use tamis::{constraint::{Constraint, Product}, sampler::{LabelCache, Labels}, vocab::{Token, TokenId, Vocabulary}};
@@ -35,7 +36,8 @@ pub struct LabelCache<C: Constraint> {
     generation: usize,
 }
 
-/// What is known of one state.
+/// What is known of one state. Lists are by increasing id: a state that many particles pass, such as the
+/// inside of a string, has long ones.
 #[derive(Debug, Default)]
 struct StateLabels {
     allowed: SmallVec<[TokenId; 8]>,
@@ -124,6 +126,15 @@ enum Memory<'a> {
     Ends(TokenSet),
 }
 
+/// Adds tokens to a list where they are not yet.
+fn insert(list: &mut SmallVec<[TokenId; 8]>, tokens: &[TokenId]) {
+    for token in tokens {
+        if let Err(place) = list.binary_search(token) {
+            list.insert(place, *token);
+        }
+    }
+}
+
 impl<C: Constraint> Labels for ConstraintLabels<'_, C> {
     fn check(&mut self, token: TokenId) -> bool {
         let known = match &mut self.memory {
@@ -133,10 +144,10 @@ impl<C: Constraint> Labels for ConstraintLabels<'_, C> {
         if let Some(mask) = &known.mask {
             return mask.contains(token);
         }
-        if known.allowed.contains(&token) {
+        if known.allowed.binary_search(&token).is_ok() {
             return true;
         }
-        if known.refused.contains(&token) {
+        if known.refused.binary_search(&token).is_ok() {
             return false;
         }
         let ends = [token];
@@ -145,12 +156,12 @@ impl<C: Constraint> Labels for ConstraintLabels<'_, C> {
             // One answer for all tokens that end the text.
             None if self.vocabulary.is_end(token) => (self.constraint.may_end(self.state), self.vocabulary.ends()),
             None => {
-                known.refused.push(token);
+                insert(&mut known.refused, &[token]);
                 return false;
             }
         };
         self.checks += 1;
-        if allowed { &mut known.allowed } else { &mut known.refused }.extend_from_slice(tokens);
+        insert(if allowed { &mut known.allowed } else { &mut known.refused }, tokens);
         allowed
     }
 

@@ -152,3 +152,17 @@ pub trait TokenSampler: Send + Sync {
     /// weights of particles at one place may be pooled ([`pool()`]).
     fn may_fail(&self) -> bool;
 }
+
+impl TokenSampler for Box<dyn TokenSampler> {
+    fn draw_along(&self, walk: &mut dyn Walk, labels: &mut dyn Labels) -> Draw {
+        (**self).draw_along(walk, labels)
+    }
+
+    fn draw(&self, row: &NextToken, labels: &mut dyn Labels, rng: &mut dyn Rng) -> Draw {
+        (**self).draw(row, labels, rng)
+    }
+
+    fn may_fail(&self) -> bool {
+        (**self).may_fail()
+    }
+}

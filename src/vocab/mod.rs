@@ -6,11 +6,13 @@
 //! that end a text form a set (chat models have several); all of them mean the same to a constraint.
 //! Reading a tokenizer from a model's files is in [`tokenizer`] (feature `candle`).
 
+mod canonical;
 mod token_set;
 #[cfg(feature = "candle")]
 pub mod tokenizer;
 mod trie;
 
+pub use canonical::{Canonical, TokenFilter};
 pub use token_set::TokenSet;
 pub use trie::TokenTrie;
 

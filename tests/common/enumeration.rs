@@ -3,14 +3,15 @@
 //! A program that takes its randomness from [`Branches`] is run once for each way its choices can go.
 //! Sums over the runs are exact expectations: no statistics, no seeds.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-use tamis::next_token::Walk;
+use rand::Rng;
+use std::sync::{Arc, Mutex, MutexGuard};
+use tamis::next_token::{NextToken, Walk};
+use tamis::sampler::{Draw, Labels, TokenSampler};
 use tamis::vocab::{TokenId, TokenSet};
 
 /// The branch that a run is on.
 #[derive(Clone, Default)]
-pub struct Branches(Rc<RefCell<Branch>>);
+pub struct Branches(Arc<Mutex<Branch>>);
 
 #[derive(Default)]
 struct Branch {
@@ -30,9 +31,9 @@ impl Branches {
     pub fn explore<T>(mut program: impl FnMut(&Branches) -> T, mut found: impl FnMut(f64, T)) {
         let branches = Branches::default();
         loop {
-            branches.0.borrow_mut().at = 0;
+            branches.branch().at = 0;
             let result = program(&branches);
-            let mut branch = branches.0.borrow_mut();
+            let mut branch = branches.branch();
             assert_eq!(branch.at, branch.choices.len(), "the program chose otherwise on the same branch");
             found(branch.choices.iter().map(|choice| choice.probability).product(), result);
             loop {
@@ -46,13 +47,17 @@ impl Branches {
         }
     }
 
+    fn branch(&self) -> MutexGuard<'_, Branch> {
+        self.0.lock().expect("no other test shares it")
+    }
+
     /// Chooses an option in proportion to the weights; `None` where all are zero.
     pub fn choose(&self, weights: &[f64]) -> Option<usize> {
         let total: f64 = weights.iter().sum();
         if total == 0.0 {
             return None;
         }
-        let mut branch = self.0.borrow_mut();
+        let mut branch = self.branch();
         let at = branch.at;
         if at == branch.choices.len() {
             let mut rest: Vec<_> =
@@ -73,6 +78,28 @@ impl Branches {
         let lengths: Vec<f64> = points.windows(2).map(|pair| pair[1] - pair[0]).collect();
         let interval = self.choose(&lengths).expect("the intervals make up [0, 1)");
         (points[interval] + points[interval + 1]) / 2.0
+    }
+}
+
+/// A sampler that takes every branch instead of drawing: whole runs are enumerated with it, as long as they
+/// do not resample.
+#[allow(dead_code)]
+pub struct Enumerated<S> {
+    pub sampler: S,
+    pub branches: Branches,
+}
+
+impl<S: TokenSampler> TokenSampler for Enumerated<S> {
+    fn draw_along(&self, walk: &mut dyn Walk, labels: &mut dyn Labels) -> Draw {
+        self.sampler.draw_along(walk, labels)
+    }
+
+    fn draw(&self, row: &NextToken, labels: &mut dyn Labels, _rng: &mut dyn Rng) -> Draw {
+        self.draw_along(&mut TreeWalk::new(&row.probs().collect::<Vec<_>>(), &self.branches), labels)
+    }
+
+    fn may_fail(&self) -> bool {
+        self.sampler.may_fail()
     }
 }
 

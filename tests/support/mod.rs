@@ -52,13 +52,7 @@ impl Tiny {
     /// The bytes of a GGUF file with random weights.
     pub fn gguf(&self, seed: u64) -> Vec<u8> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let tensors = self.tensors(&mut rng);
-        let metadata = self.metadata();
-        let metadata: Vec<_> = metadata.iter().map(|(key, value)| (key.as_str(), value)).collect();
-        let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-        let mut file = Cursor::new(Vec::new());
-        gguf_file::write(&mut file, &metadata, &tensors).unwrap();
-        file.into_inner()
+        gguf(&self.metadata(), &self.tensors(&mut rng))
     }
 
     /// The same, written to a file of its own.
@@ -130,10 +124,48 @@ impl Tiny {
         tensors
     }
 
+    /// The bytes of a GGUF file of Phi 3's architecture: queries, keys and values in one matrix, gate and up
+    /// in another.
+    pub fn phi3(&self, seed: u64) -> Vec<u8> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut tensors = Vec::new();
+        let mut add = |name: String, shape: &[usize], format: GgmlDType| {
+            let centre = if shape.len() == 1 { 1.0 } else { 0.0 };
+            let spread = 2.0 / (shape[shape.len() - 1] as f32).sqrt();
+            let values: Vec<f32> = (0..shape.iter().product()).map(|_| centre + spread * (rng.random::<f32>() * 2.0 - 1.0)).collect();
+            let tensor = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
+            tensors.push((name, QTensor::quantize(&tensor, format).unwrap()));
+        };
+        let (width, wide, heads) = (self.width, self.feed_forward, self.heads + 2 * self.key_heads);
+        add("token_embd.weight".into(), &[self.vocabulary, width], self.format);
+        add("output.weight".into(), &[self.vocabulary, width], self.format);
+        add("output_norm.weight".into(), &[width], GgmlDType::F32);
+        for layer in 0..self.layers {
+            add(format!("blk.{layer}.attn_norm.weight"), &[width], GgmlDType::F32);
+            add(format!("blk.{layer}.ffn_norm.weight"), &[width], GgmlDType::F32);
+            add(format!("blk.{layer}.attn_qkv.weight"), &[heads * self.head_size, width], self.format);
+            add(format!("blk.{layer}.attn_output.weight"), &[width, width], self.format);
+            add(format!("blk.{layer}.ffn_up.weight"), &[2 * wide, width], self.format);
+            add(format!("blk.{layer}.ffn_down.weight"), &[width, wide], self.format);
+        }
+        let mut metadata = Self { architecture: "phi3", ..self.clone() }.metadata();
+        metadata.push(("phi3.rope.dimension_count".into(), Value::U32(self.head_size as u32)));
+        gguf(&metadata, &tensors)
+    }
+
     /// A vocabulary of the model's size: one byte a token, and an end.
     pub fn vocabulary(&self) -> Arc<Vocabulary> {
         plain_vocabulary(self.vocabulary)
     }
+}
+
+/// The bytes of a GGUF file.
+pub fn gguf(metadata: &[(String, Value)], tensors: &[(String, QTensor)]) -> Vec<u8> {
+    let metadata: Vec<_> = metadata.iter().map(|(key, value)| (key.as_str(), value)).collect();
+    let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    let mut file = Cursor::new(Vec::new());
+    gguf_file::write(&mut file, &metadata, &tensors).unwrap();
+    file.into_inner()
 }
 
 /// `size - 1` tokens of text, and an end.

@@ -1,9 +1,10 @@
 //! The arguments of `tamis generate`, as data.
 
+use super::sampling::SamplingArgs;
 use crate::cli::model_args::ModelArgs;
 use crate::cli::schema::{LayoutArgs, SchemaArgs};
 use clap::builder::ValueParser;
-use clap::{ArgGroup, Args, ValueEnum};
+use clap::{ArgGroup, Args};
 use std::path::PathBuf;
 
 const EXAMPLES: &str = r#"Examples:
@@ -73,6 +74,11 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "FILE|NAME", help_heading = "Constraint")]
     pub grammar: Option<PathBuf>,
 
+    /// Text that ends the answer and is no part of it; may be given several times. The model's own end does
+    /// too.
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, help_heading = "Constraint")]
+    pub stop: Vec<String>,
+
     #[command(flatten)]
     pub layout: LayoutArgs,
 
@@ -87,7 +93,7 @@ pub struct GenerateArgs {
     pub particles: usize,
 
     /// The seed of all random choices.
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true, default_value_t = 0, help_heading = "Sampling")]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, default_value = "0", value_parser = any_number(), help_heading = "Sampling")]
     pub seed: u64,
 
     /// The most tokens of an answer. The answers are those of at most so many.
@@ -110,13 +116,8 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "P", default_value_t = 0.0, allow_negative_numbers = true, help_heading = "Sampling")]
     pub min_p: f64,
 
-    /// How each token is drawn.
-    #[arg(long, value_enum, default_value_t = SamplerName::Awrs, help_heading = "Sampling")]
-    pub sampler: SamplerName,
-
-    /// Resample when the effective sample size falls below this fraction of the particles; 0 never does.
-    #[arg(long, value_name = "F", default_value_t = 0.5, allow_negative_numbers = true, help_heading = "Sampling")]
-    pub ess_threshold: f64,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
 
     /// Print the record instead of a summary: all that is known, down to each token, as one JSON object.
     #[arg(long, conflicts_with = "quiet", help_heading = "Output")]
@@ -135,33 +136,12 @@ pub struct GenerateArgs {
     pub output: Option<PathBuf>,
 }
 
-/// A way to draw a token under the constraint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SamplerName {
-    /// Adaptive weighted rejection sampling: asks about the tokens that the model proposes.
-    Awrs,
-    /// Asks about all tokens, every time: exact weights, slower.
-    Masked,
-    /// Proposes one token and dies where it is refused.
-    Direct,
-    /// What most constrained decoders do: no weights. Biased; for comparison.
-    Improper,
-}
-
-impl SamplerName {
-    /// The name as it is typed.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Awrs => "awrs",
-            Self::Masked => "masked",
-            Self::Direct => "direct",
-            Self::Improper => "improper",
-        }
-    }
-}
-
 /// Memory grows with particles and tokens; more than this is a slip of the finger.
 const LARGEST: usize = 1_000_000;
+
+fn any_number() -> ValueParser {
+    ValueParser::new(|text: &str| text.parse::<u64>().map_err(|_| format!("a whole number from 0 to {} is wanted", u64::MAX)))
+}
 
 pub fn at_least_one() -> ValueParser {
     ValueParser::new(|text: &str| match text.parse::<usize>() {

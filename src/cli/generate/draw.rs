@@ -54,7 +54,8 @@ pub fn draw(plan: Plan) -> Result<ExitCode, CliError> {
     if posterior.is_impossible() { Err(impossible(&posterior, &info)) } else { Ok(ExitCode::SUCCESS) }
 }
 
-fn of_decoding(error: DecodeError) -> CliError {
+/// A run's error as the command line tells it.
+pub fn of_decoding(error: DecodeError) -> CliError {
     if error.is_options() {
         CliError::usage(error.to_string())
     } else if error.as_model().is_some() {

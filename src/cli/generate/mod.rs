@@ -1,12 +1,13 @@
 //! `tamis generate`: answers of a model under a constraint.
 //!
-//! `args.rs` is what was typed, `plan.rs` what it means; all that can be wrong with either is told before
+//! `args.rs` (with `sampling.rs`) is what was typed, `plan.rs` what it means; all that can be wrong with either is told before
 //! a model is fetched or loaded. `draw.rs` (feature `candle`) is the run.
 
 mod args;
 #[cfg(feature = "candle")]
 mod draw;
 mod plan;
+mod sampling;
 
 pub use args::{GenerateArgs, at_least_one};
 
@@ -22,6 +23,8 @@ pub fn run(args: GenerateArgs) -> Result<ExitCode, CliError> {
 
 #[cfg(feature = "candle")]
 use draw::draw;
+#[cfg(all(feature = "candle", feature = "sqlite"))]
+pub use draw::of_decoding;
 
 #[cfg(not(feature = "candle"))]
 fn draw(plan: Plan) -> Result<ExitCode, CliError> {

@@ -1,17 +1,16 @@
 //! What the arguments of `tamis generate` mean: objects of the library, all checked.
 
-use super::args::{GenerateArgs, SamplerName};
+use super::args::GenerateArgs;
 use crate::cli::CliError;
 use crate::cli::files::{Output, is_stdin, json_bytes, read_text};
 use crate::cli::grammar::GrammarSource;
 use crate::cli::model_args::ModelArgs;
 use std::path::Path;
 use tamis::constraint::json_schema::Options;
-use tamis::constraint::{AnyConstraint, ConstraintError, JsonSchema, Product, Regex};
+use tamis::constraint::{AnyConstraint, ConstraintError, JsonSchema, Product, Regex, Stop};
 use tamis::decode::ConstrainedDecoding;
 use tamis::next_token::Truncation;
 use tamis::report::{ConstraintInfo, OptionsInfo, PromptInfo, Record, RunInfo};
-use tamis::sampler::{Awrs, Direct, Improper, Masked};
 use tamis::smc::SmcOptions;
 
 /// How the result is shown.
@@ -56,9 +55,13 @@ impl Plan {
         let record = args.record.clone().map(|path| Output::new("--record", Some(path))).transpose()?;
         let options = options(&args)?;
         let truncation = truncation(&args)?;
+        let sampler = args.sampling.sampler()?;
         if args.schema.is_none() && args.regex.is_none() && args.grammar.is_none() {
             return Err(CliError::usage("there is no constraint: give --schema FILE, --regex PATTERN, --grammar FILE or several of them")
                 .hint("to sample without one, let everything match: --regex '(?s).*'"));
+        }
+        if args.stop.iter().any(String::is_empty) {
+            return Err(CliError::usage("--stop wants a text that is not empty: the empty one would end every answer before it begins"));
         }
         let prompt = prompt(&args)?;
         let mut info = RunInfo { prompt, options, ..RunInfo::default() };
@@ -84,15 +87,11 @@ impl Plan {
             .particles(args.particles)
             .seed(args.seed)
             .max_tokens(args.max_tokens)
-            .ess_threshold(args.ess_threshold)
+            .ess_threshold(args.sampling.ess_threshold)
+            .resampling(args.sampling.scheme())
+            .sampler(sampler)
             .truncation(truncation)
             .keep_history(form == Form::Json || record.is_some());
-        let decoding = match args.sampler {
-            SamplerName::Awrs => decoding.sampler(Awrs::new()),
-            SamplerName::Masked => decoding.sampler(Masked::new()),
-            SamplerName::Direct => decoding.sampler(Direct::new()),
-            SamplerName::Improper => decoding.sampler(Improper::new()),
-        };
         Ok(Self { model: args.model, decoding, info, form, output, record })
     }
 }
@@ -100,7 +99,7 @@ impl Plan {
 fn options(args: &GenerateArgs) -> Result<OptionsInfo, CliError> {
     let mut smc = SmcOptions::default();
     smc.particles = args.particles;
-    smc.ess_threshold = args.ess_threshold;
+    smc.ess_threshold = args.sampling.ess_threshold;
     if let Some(problem) = smc.problem() {
         return Err(CliError::usage(problem));
     }
@@ -108,9 +107,10 @@ fn options(args: &GenerateArgs) -> Result<OptionsInfo, CliError> {
         particles: args.particles,
         seed: args.seed,
         max_tokens: args.max_tokens,
-        sampler: args.sampler.name().into(),
-        properly_weighted: args.sampler != SamplerName::Improper,
-        ess_threshold: args.ess_threshold,
+        sampler: args.sampling.described(),
+        properly_weighted: args.sampling.is_properly_weighted(),
+        resampling: args.sampling.resampling_name(),
+        ess_threshold: args.sampling.ess_threshold,
         temperature: args.temperature,
         top_k: args.top_k,
         top_p: args.top_p,
@@ -163,7 +163,11 @@ fn constraint(
     if let (Some(text), Some(path)) = (schema, &args.schema) {
         let source = if is_stdin(path) { "--schema from standard input".to_owned() } else { path.display().to_string() };
         info.constraints.push(ConstraintInfo { kind: "json_schema".into(), source: source.clone() });
-        parts.push(AnyConstraint::new(JsonSchema::parse_with_options(text, options).map_err(|error| (source, error))?));
+        let schema = JsonSchema::parse_with_options(text, options).map_err(|error| (source.clone(), error))?;
+        for note in schema.notes() {
+            eprintln!("{source}: {note}");
+        }
+        parts.push(AnyConstraint::new(schema));
     }
     if let Some(pattern) = &args.regex {
         info.constraints.push(ConstraintInfo { kind: "regex".into(), source: pattern.clone() });
@@ -173,8 +177,13 @@ fn constraint(
         info.constraints.push(ConstraintInfo { kind: "grammar".into(), source: source.name.clone() });
         parts.push(AnyConstraint::new(source.compile().map_err(|error| (source.name.clone(), error))?));
     }
-    match <[AnyConstraint; 1]>::try_from(parts) {
-        Ok([only]) => Ok(only),
-        Err(parts) => Ok(AnyConstraint::new(Product::new(parts))),
+    let constraint = match <[AnyConstraint; 1]>::try_from(parts) {
+        Ok([only]) => only,
+        Err(parts) => AnyConstraint::new(Product::new(parts)),
+    };
+    if args.stop.is_empty() {
+        return Ok(constraint);
     }
+    info.constraints.extend(args.stop.iter().map(|stop| ConstraintInfo { kind: "stop".into(), source: stop.clone() }));
+    Ok(AnyConstraint::new(Stop::at(constraint, args.stop.iter().map(String::as_str))))
 }

@@ -4,10 +4,10 @@
 //! deep document nor a recursive schema can exhaust the stack; references become edges. Whatever would
 //! restrict values and is not understood is an error that names the keyword and its place.
 
+use super::decimal::Decimal;
 use super::documents::{Documents, Loaded};
 use super::keywords;
 use super::node::{Enumeration, Kind, Node, NodeId, Types};
-use super::number::Decimal;
 use super::plan::Verdict;
 use super::resources::{Place, Resources, Site};
 use super::{JsonSchema, Note, Options};
@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 /// The most nodes of one schema; plans count them in 16 bits.
 const NODE_LIMIT: usize = 60_000;
+/// The longest JSON pointer to a schema.
+const POINTER_LIMIT: usize = 1 << 16;
 /// The deepest value in `enum` or `const`.
 const VALUE_DEPTH_LIMIT: usize = 128;
 
@@ -42,7 +44,7 @@ pub(super) fn compile(document: &Value, options: &Options) -> Result<JsonSchema,
         work: Vec::new(),
         notes: Vec::new(),
     };
-    compiler.nodes[NodeId::NONE.index()].types = Types { kinds: 0, integer: false };
+    compiler.nodes[NodeId::NONE.index()].types = Types { kinds: 0, ..Types::ALL };
     let resource = compiler.resources.add(document, Documents::BASE, options.draft)?;
     let site = compiler.resources.root_site(resource)?;
     let root = compiler.schema(document, site)?;
@@ -52,8 +54,9 @@ pub(super) fn compile(document: &Value, options: &Options) -> Result<JsonSchema,
         node.drop_impossible_kinds();
         compiler.nodes[id.index()] = node;
     }
-    let (nodes, notes) = (compiler.nodes, compiler.notes);
+    let (mut nodes, notes) = (compiler.nodes, compiler.notes);
     refuse_loops(&nodes)?;
+    let root = skip_references(&mut nodes, root);
     let schema = JsonSchema::of_nodes(nodes, root, options.clone(), notes);
     schema.refuse_impossible()?;
     Ok(schema)
@@ -72,6 +75,9 @@ impl<'a> Compiler<'a> {
             Value::Bool(true) => Ok(NodeId::ANY),
             Value::Bool(false) => Ok(NodeId::NONE),
             Value::Object(object) if object.is_empty() => Ok(NodeId::ANY),
+            Value::Object(_) if site.place.pointer.len() > POINTER_LIMIT => {
+                Err(ConstraintError::too_large(format!("a schema's place takes more than {POINTER_LIMIT} bytes to name")))
+            }
             Value::Object(object) => {
                 let key = (site.place.clone(), site.context);
                 if let Some(id) = self.by_site.get(&key) {
@@ -116,6 +122,8 @@ impl<'a> Compiler<'a> {
         }
         scalars.strings.sort();
         scalars.strings.dedup();
+        scalars.numbers.sort();
+        scalars.numbers.dedup();
         if others.is_empty() && node.enumeration.is_none() {
             node.enumeration = Some(scalars);
             return Ok(());
@@ -230,6 +238,27 @@ fn refuse_loops(nodes: &[Node]) -> Result<(), ConstraintError> {
         }
     }
     Ok(())
+}
+
+/// Leads every edge to a node that only refers to another, or says nothing, straight to where that leads;
+/// the new root.
+fn skip_references(nodes: &mut [Node], root: NodeId) -> NodeId {
+    let mut target: Vec<NodeId> = (0..nodes.len() as u32).map(NodeId).collect();
+    for start in 0..nodes.len() {
+        let mut way = Vec::new();
+        let mut at = NodeId(start as u32);
+        while at != NodeId::ANY
+            && target[at.index()] == at
+            && let Some(next) = nodes[at.index()].only_reference()
+        {
+            way.push(at);
+            at = next;
+        }
+        let end = target[at.index()];
+        way.into_iter().for_each(|passed| target[passed.index()] = end);
+    }
+    nodes.iter_mut().for_each(|node| node.redirect(|id| target[id.index()]));
+    target[root.index()]
 }
 
 pub(super) fn decimal(text: &str, pointer: &str) -> Result<Decimal, ConstraintError> {

@@ -6,7 +6,7 @@
 //! outwards, and only when something new has failed.
 
 use super::JsonSchema;
-use super::expected::{Expected, ExpectedId, Meaning};
+use super::expected::ExpectedId;
 use super::node::{ArrayRules, Node, NodeId, ObjectRules};
 use super::plan::{Plan, Verdict, Verdicts};
 use super::refusal::Reason;
@@ -172,37 +172,6 @@ impl JsonSchema {
         let plan = self.plan_around(container);
         let entries = plan.into_iter().flat_map(|plan| plan.entries.iter().enumerate());
         entries.map(|(at, entry)| (at as u16, self.node(entry.node))).filter(|(at, _)| container.is_open(*at))
-    }
-
-    /// Whether the document can still be completed when these entries of the container fail.
-    pub(super) fn survives(&self, container: &Body, failing: &[u16]) -> bool {
-        let Some(plan) = self.plan_around(container) else { return true };
-        let mut verdicts = container.own.clone();
-        for (at, node) in self.open_entries(container) {
-            // "Requires only" holds for good once all its names are there, which `not` wants to know.
-            let objects = &node.objects;
-            if !objects.required.is_empty() && objects.only_requires() && objects.required.iter().all(|name| container.has_seen(name)) {
-                verdicts[usize::from(at)] = Verdict::Holds;
-            }
-        }
-        for entry in failing {
-            verdicts[usize::from(*entry)] = Verdict::Fails;
-        }
-        plan.combine(&mut verdicts, |name| if container.has_seen(name) { Verdict::Holds } else { Verdict::Open }, |_, _| true);
-        self.survives_roots(container.parent.as_deref(), self.expected(container.expected), plan, &verdicts)
-    }
-
-    /// Whether the document can still be completed when a value has these verdicts, by entry of its plan.
-    pub(super) fn survives_roots(&self, around: Option<&Container>, expected: &Expected, plan: &Plan, verdicts: &[Verdict]) -> bool {
-        let fails = |root: u16| verdicts[usize::from(plan.roots[usize::from(root)])] == Verdict::Fails;
-        let Some(around) = around else { return !fails(0) };
-        let failing: SmallVec<[u16; 8]> = expected
-            .links
-            .iter()
-            .filter(|link| link.meaning == Meaning::Must && around.is_open(link.entry) && fails(link.root))
-            .map(|link| link.entry)
-            .collect();
-        failing.is_empty() || self.survives(around, &failing)
     }
 
     /// The verdicts of a container that closes, all decided, with the first own rule that failed.

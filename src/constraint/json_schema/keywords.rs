@@ -1,10 +1,11 @@
 //! What each keyword of a schema object adds to its node.
 
 use super::compile::{Compiler, decimal, type_name};
+use super::decimal::Decimal;
 use super::draft::Draft;
 use super::format;
 use super::node::{Contains, Kind, Node, NodeId};
-use super::number::{Bound, Decimal};
+use super::number::Bound;
 use super::pattern;
 use super::resources::{Site, escaped};
 use super::strings::TextRule;
@@ -119,6 +120,7 @@ fn keyword<'a>(
             }
             node.types.kinds &= kinds;
             node.types.integer |= integer && !number;
+            node.types.plain = node.types.integer && draft == Draft::Draft4;
         }
         "enum" => {
             let values = value.as_array().ok_or_else(|| wrong("a list of values"))?;
@@ -246,7 +248,7 @@ fn keyword<'a>(
         }
         "oneOf" => {
             let one = schemas(compiler, value, name, site, &wrong)?;
-            node.applicators.one.push(distinct(compiler, one)?);
+            node.applicators.one.push(one);
         }
         "not" => {
             let not = compiler.child(site, value, name)?;
@@ -307,23 +309,6 @@ fn bound(node: &mut Node, object: &Map<String, Value>, draft: Draft, name: &str,
         *place = Some(bound);
     }
     Ok(())
-}
-
-/// `oneOf` counts a schema that stands in it twice as two; a plan lists every node once.
-fn distinct(compiler: &mut Compiler<'_>, nodes: Vec<NodeId>) -> Result<Vec<NodeId>, ConstraintError> {
-    let mut distinct: Vec<NodeId> = Vec::with_capacity(nodes.len());
-    for node in nodes {
-        let again = distinct.contains(&node);
-        distinct.push(match again {
-            false => node,
-            true => {
-                let mut copy = Node::new("#");
-                copy.applicators.all.push(node);
-                compiler.add(copy)?
-            }
-        });
-    }
-    Ok(distinct)
 }
 
 fn schemas<'a>(

@@ -8,10 +8,12 @@
 use super::JsonSchema;
 use super::container::{ArrayMembers, Body, Container, Members, ObjectMembers};
 use super::expected::{ExpectedId, Meaning};
-use super::node::{Kind, NodeId};
-use super::plan::{Plan, Verdict, Verdicts};
-use super::refusal::{Reason, Refusal};
-use super::scalar::{Failure, OpenNumber, OpenString, Phase};
+use super::node::Kind;
+use super::open_number::{OpenNumber, Phase};
+use super::open_string::OpenString;
+use super::plan::{Verdict, Verdicts};
+use super::refusal::Refusal;
+use super::survival::kind_refusal;
 use super::text::{self, Decoded, Inside};
 use super::value::{Recorded, Value};
 use smallvec::SmallVec;
@@ -107,7 +109,8 @@ impl JsonSchema {
                 if string.is_too_long(self) {
                     return Err(Refusal::Json("a shorter string, as the options limit it"));
                 }
-                self.scalar_survives(state, failure)
+                self.scalar_survives(state, failure)?;
+                self.escape_survives(state)
             }
             Place::InNumber(number) => {
                 let failure = number.judge_prefix(self);
@@ -115,7 +118,8 @@ impl JsonSchema {
             }
             Place::InName { name, .. } => {
                 let Some(top) = &state.top else { return Ok(()) };
-                self.name_survives(top, name)
+                self.name_survives(top, name)?;
+                self.escape_survives(state)
             }
             Place::Name { or_end: false } => {
                 let Some(top) = &state.top else { return Ok(()) };
@@ -123,6 +127,32 @@ impl JsonSchema {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Where only those characters may be escaped that must be: whether one of them may come of an escape that
+    /// has begun.
+    fn escape_survives(&self, state: &JsonState) -> Step {
+        let (Place::InString(OpenString { inside, .. }) | Place::InName { inside, .. }) = &state.place else { return Ok(()) };
+        if !self.options.canonical_escapes || !matches!(inside, Inside::Escape | Inside::Hex { .. }) {
+            return Ok(());
+        }
+        let quoting: &[u8] = if *inside == Inside::Escape { b"\"\\" } else { b"" };
+        let possible = (0..0x20).chain(quoting.iter().copied()).any(|character| {
+            let mut after = state.clone();
+            match &mut after.place {
+                Place::InString(string) => {
+                    string.inside = Inside::Between;
+                    string.push(self, &[character]);
+                }
+                Place::InName { inside, name } => {
+                    *inside = Inside::Between;
+                    name.push(character);
+                }
+                _ => {}
+            }
+            self.settle(&mut after).is_ok()
+        });
+        if possible { Ok(()) } else { Err(Refusal::Json("a character as it stands")) }
     }
 
     /// Takes one byte, and leaves open what [`JsonSchema::settle`] asks.
@@ -321,286 +351,5 @@ impl JsonSchema {
         }
         state.top = Some(Arc::new(Container::new(body)));
         Ok(())
-    }
-
-    /// Closes the innermost container.
-    fn close(&self, state: &mut JsonState) -> Step {
-        let Some(top) = state.top.take() else { return Err(Refusal::Json("a value")) };
-        let (verdicts, refused) = self.final_verdicts(&top);
-        state.top = top.parent.clone();
-        state.place = Place::After;
-        let wanted = state.top.as_ref().is_some_and(|around| around.recorded.is_some());
-        let value = top.recorded.clone().filter(|_| wanted).map(|members| Value::container(members, top.is_object()));
-        self.decided(state, top.expected, &verdicts, value).map_err(|duplicate| match (duplicate, refused) {
-            (Some(node), _) => Refusal::Schema(Some(node), Reason::UniqueItems),
-            (None, Some((node, reason))) => Refusal::Schema(Some(node), reason),
-            (None, None) => Refusal::Schema(None, Reason::Kind),
-        })
-    }
-
-    fn end_string(&self, state: &mut JsonState) -> Step {
-        let Place::InString(mut string) = std::mem::replace(&mut state.place, Place::After) else { return Ok(()) };
-        if string.is_too_long(self) {
-            return Err(Refusal::Json("a shorter string, as the options limit it"));
-        }
-        let failure = string.finish(self);
-        let value = string.value();
-        self.end_value(state, string.expected, string.own, failure, value)
-    }
-
-    fn end_number(&self, state: &mut JsonState, mut number: OpenNumber) -> Step {
-        state.place = Place::After;
-        state.whitespace = 0;
-        let (failure, value) = number.finish(self);
-        self.end_value(state, number.expected, number.own, failure, value)
-    }
-
-    /// A property's name has ended.
-    fn end_name(&self, state: &mut JsonState) -> Step {
-        let Place::InName { name, .. } = std::mem::replace(&mut state.place, Place::After) else { return Ok(()) };
-        let Some(top) = &mut state.top else { return Ok(()) };
-        let name: Arc<str> = String::from_utf8_lossy(&name).into();
-        if top.has_seen(&name) {
-            return Err(Refusal::Duplicate(name));
-        }
-        if self.options.declared_order && !self.keeps_order(top, &name) {
-            return Err(Refusal::Json("properties in the order of the schema, as the options want them"));
-        }
-        let id = self.expected_property(top, &name);
-        let expected = self.expected(id);
-        let mut failing = self.failing_by_name(top, name.as_bytes(), true);
-        if self.options.declared_order {
-            failing.extend(self.failing_by_order(top, &name));
-        }
-        let impossible = expected.impossible.iter().filter(|entry| top.is_open(**entry));
-        failing.extend(impossible.map(|entry| (*entry, Reason::Forbidden(name.clone()))));
-        let entries: SmallVec<[u16; 8]> = failing.iter().map(|(entry, _)| *entry).collect();
-        let pending = expected.has(Meaning::Unevaluated).then(|| name.clone());
-        Container::edit(top, |body| {
-            body.fail(&entries);
-            if let Members::Object(object) = &mut body.members {
-                object.seen.insert(name.clone());
-                object.current.0 = Some(name);
-                object.pending = pending;
-            }
-        });
-        // What depends on the property's being there may fail by it.
-        if self.presence_matters(top) || !failing.is_empty() {
-            self.survives_or(top, &failing)?;
-        }
-        state.place = Place::Colon { expected: id };
-        Ok(())
-    }
-
-    /// Whether a verdict may change by a property's being there.
-    fn presence_matters(&self, object: &Body) -> bool {
-        self.plan_around(object).is_some_and(|plan| self.object_plan(plan).presence_matters)
-    }
-
-    /// A scalar has ended, with these verdicts of its entries' own rules.
-    fn end_value(&self, state: &mut JsonState, expected: ExpectedId, mut own: Verdicts, failure: Failure, value: Option<Value>) -> Step {
-        if let Some(plan) = self.expected(expected).plan {
-            self.plan(plan).combine(&mut own, |_| Verdict::Fails, |_, _| true);
-        }
-        self.decided(state, expected, &own, value).map_err(|duplicate| match duplicate {
-            Some(node) => Refusal::Schema(Some(node), Reason::UniqueItems),
-            None => refusal(failure),
-        })
-    }
-
-    /// A value has ended, its verdicts are decided: tells the container around it. `state.top` is that.
-    ///
-    /// # Errors
-    /// If the document cannot be completed; with the node that wants unique items, where that is why.
-    fn decided(&self, state: &mut JsonState, id: ExpectedId, verdicts: &Verdicts, value: Option<Value>) -> Result<(), Option<NodeId>> {
-        let expected = self.expected(id);
-        let plan = expected.plan.map(|plan| self.plan(plan));
-        let holds = |root: u16| plan.is_some_and(|plan| verdicts[usize::from(plan.roots[usize::from(root)])] == Verdict::Holds);
-        let Some(top) = &mut state.top else {
-            return if plan.is_some() && !holds(0) { Err(None) } else { Ok(()) };
-        };
-        let around = self.plan_around(top);
-        let mut failed: SmallVec<[u16; 4]> = SmallVec::new();
-        let mut duplicate = None;
-        for link in expected.links.iter().filter(|link| top.is_open(link.entry)) {
-            if link.meaning == Meaning::Must && !holds(link.root) {
-                failed.push(link.entry);
-            }
-        }
-        if let (Some(recorded), Some(value), Some(plan)) = (&top.recorded, &value, around)
-            && !top.is_object()
-            && recorded.contains(value)
-        {
-            for (at, _) in self.open_entries(top).filter(|(_, node)| node.arrays.unique) {
-                failed.push(at);
-                duplicate = Some(plan.entries[usize::from(at)].node);
-            }
-        }
-        // Most often nothing is to be noted of a property.
-        let noted = expected.has(Meaning::Unevaluated) || top.recorded.is_some() || !failed.is_empty();
-        if top.is_object() && !noted {
-            return Ok(());
-        }
-        let array = around.filter(|_| !top.is_object()).map(|plan| self.array_plan(plan));
-        Container::edit(top, |body| {
-            let name = match &mut body.members {
-                Members::Object(object) => {
-                    let name = object.pending.take();
-                    for link in expected.links.iter().filter(|link| link.meaning == Meaning::Unevaluated && !holds(link.root)) {
-                        object.unevaluated.extend(name.clone().map(|name| (link.entry, name)));
-                    }
-                    object.current.0.clone()
-                }
-                Members::Array(items) => {
-                    for link in expected.links.iter() {
-                        match link.meaning {
-                            Meaning::Contains if holds(link.root) => {
-                                if array.is_some_and(|array| array.notes_matches) {
-                                    items.matched.push((link.entry, items.count));
-                                }
-                                self.count_match(body.expected, items, link.entry);
-                            }
-                            Meaning::Unevaluated if !holds(link.root) => items.unevaluated.push((link.entry, items.count)),
-                            _ => {}
-                        }
-                    }
-                    items.index.0 += 1;
-                    let cap = array.map_or(self.options.max_items.unwrap_or(0), |array| array.count_cap);
-                    items.count = (items.count + 1).min(cap);
-                    None
-                }
-            };
-            if let (Some(recorded), Some(value)) = (&mut body.recorded, value) {
-                recorded.push(name, value);
-            }
-            let past = self.past_contains(body);
-            failed.extend(past.into_iter().filter(|entry| body.is_open(*entry)));
-            body.fail(&failed);
-        });
-        if failed.is_empty() || self.survives(top, &[]) { Ok(()) } else { Err(duplicate) }
-    }
-
-    /// Counts an item that matches `contains`, no further than its limits tell.
-    fn count_match(&self, array: ExpectedId, items: &mut ArrayMembers, entry: u16) {
-        let Some(plan) = self.expected(array).plan.map(|plan| self.plan(plan)) else { return };
-        let Some(contains) = &self.node(plan.entries[usize::from(entry)].node).arrays.contains else { return };
-        let cap = contains.min.max(contains.max.map_or(0, |max| max.saturating_add(1)));
-        match items.contained.iter_mut().find(|(other, _)| *other == entry) {
-            Some((_, count)) => *count = (*count + 1).min(cap),
-            None => items.contained.push((entry, 1.min(cap))),
-        }
-    }
-
-    /// The open entries whose `maxContains` is passed.
-    fn past_contains(&self, array: &Body) -> SmallVec<[u16; 1]> {
-        let Some(items) = array.array().filter(|items| !items.contained.is_empty()) else { return SmallVec::new() };
-        let past = self.open_entries(array).filter(|(at, node)| {
-            let max = node.arrays.contains.and_then(|contains| contains.max);
-            max.is_some_and(|max| items.contained.iter().any(|(entry, count)| entry == at && *count > max))
-        });
-        past.map(|(at, _)| at).collect()
-    }
-
-    /// After an entry of the scalar in progress has failed: whether the document can be completed.
-    fn scalar_survives(&self, state: &JsonState, failure: Failure) -> Step {
-        if failure.is_none() {
-            return Ok(());
-        }
-        let (expected, own) = match &state.place {
-            Place::InString(string) => (string.expected, &string.own),
-            Place::InNumber(number) => (number.expected, &number.own),
-            _ => return Ok(()),
-        };
-        let expected = self.expected(expected);
-        let Some(plan) = expected.plan.map(|plan| self.plan(plan)) else { return Ok(()) };
-        let mut verdicts = own.clone();
-        plan.combine(&mut verdicts, |_| Verdict::Fails, |_, _| true);
-        match self.survives_roots(state.top.as_deref(), expected, plan, &verdicts) {
-            true => Ok(()),
-            false => Err(refusal(failure)),
-        }
-    }
-
-    /// A further item begins in the innermost array, or must: whatever its value, some entries may fail.
-    fn item_begins(&self, state: &mut JsonState) -> Step {
-        let Some(top) = &mut state.top else { return Ok(()) };
-        let Some(items) = top.array() else { return Ok(()) };
-        if self.options.max_items.is_some_and(|max| items.count >= max) {
-            return Err(Refusal::Json("no further item, as the options limit them"));
-        }
-        let mut failing: SmallVec<[(u16, Reason); 2]> = SmallVec::new();
-        for (at, node) in self.open_entries(top) {
-            if node.arrays.max_items.is_some_and(|max| items.count >= max) {
-                failing.push((at, Reason::MaxItems));
-            }
-        }
-        let impossible = self.expected(self.expected_item(top)).impossible.iter().filter(|entry| top.is_open(**entry));
-        failing.extend(impossible.map(|entry| (*entry, Reason::NoItem)));
-        if failing.is_empty() {
-            return Ok(());
-        }
-        self.survives_or(top, &failing)?;
-        Container::edit(top, |body| failing.iter().for_each(|(entry, _)| body.fail(&[*entry])));
-        Ok(())
-    }
-
-    /// Whether the options leave room for a further property.
-    fn property_fits(&self, state: &JsonState) -> Step {
-        let seen = state.top.as_ref().and_then(|top| top.object()).map_or(0, |object| object.seen.len() as u64);
-        match self.options.max_properties.is_some_and(|max| seen >= max) {
-            true => Err(Refusal::Json("no further property, as the options limit them")),
-            false => Ok(()),
-        }
-    }
-
-    /// Whether the document could be completed if this entry of an open string failed.
-    pub(super) fn survives_without(&self, state: &JsonState, string: &OpenString, failing: usize) -> bool {
-        let expected = self.expected(string.expected);
-        let Some(plan) = expected.plan.map(|plan| self.plan(plan)) else { return true };
-        let mut verdicts = string.own.clone();
-        verdicts[failing] = Verdict::Fails;
-        plan.combine(&mut verdicts, |_| Verdict::Fails, |_, _| true);
-        self.survives_roots(state.top.as_deref(), expected, plan, &verdicts)
-    }
-
-    /// Whether some property with a name that begins so may come.
-    fn name_survives(&self, object: &Body, name: &[u8]) -> Step {
-        let failing = self.failing_by_name(object, name, false);
-        if failing.is_empty() { Ok(()) } else { self.survives_or(object, &failing) }
-    }
-
-    /// Whether the document survives that these entries of a container fail, with the first as the reason.
-    fn survives_or(&self, container: &Body, failing: &[(u16, Reason)]) -> Step {
-        let entries: SmallVec<[u16; 8]> = failing.iter().map(|(entry, _)| *entry).collect();
-        if self.survives(container, &entries) {
-            return Ok(());
-        }
-        let first =
-            failing.first().and_then(|(entry, reason)| Some((self.plan_around(container)?.entries[usize::from(*entry)].node, reason)));
-        Err(match first {
-            Some((node, reason)) => Refusal::Schema(Some(node), reason.clone()),
-            None => Refusal::Schema(None, Reason::AdditionalProperties),
-        })
-    }
-}
-
-/// The refusal of a value by its kind: by a node that must hold, or else by all that a root applies.
-fn kind_refusal(plan: &Plan, root: u16, kind: Kind) -> Refusal {
-    let root = plan.roots[usize::from(root)];
-    let mut needed = vec![root];
-    while let Some(entry) = needed.pop() {
-        if plan.own_verdicts(kind)[usize::from(entry)] == Verdict::Fails {
-            return Refusal::Schema(Some(plan.entries[usize::from(entry)].node), Reason::Kind);
-        }
-        needed.extend(plan.entries[usize::from(entry)].all.iter().rev());
-    }
-    let possible = Kind::ALL.into_iter().filter(|kind| plan.verdict_by_kind(root, *kind) != Verdict::Fails);
-    Refusal::Kinds(plan.entries[usize::from(root)].node, possible.fold(0, |bits, kind| bits | kind.bit()))
-}
-
-fn refusal(failure: Failure) -> Refusal {
-    match failure {
-        Some((node, reason)) => Refusal::Schema(Some(node), reason),
-        None => Refusal::Schema(None, Reason::Kind),
     }
 }

@@ -6,18 +6,24 @@
 //! closes its verdict is exact. Prefixes are judged as tightly as is cheap: names by those still
 //! possible, strings by automata and lists, numbers by intervals, branches as soon as they fail.
 //!
-//! A schema is compiled (`compile.rs`, `keywords.rs`; references: `draft.rs`,
-//! `documents.rs`, `resources.rs`) to a graph of nodes (`node.rs`). `plan.rs` unrolls what judges one
-//! value, and `expected.rs` numbers what is asked of a value that is to come. `machine.rs` is the byte
-//! automaton, with `text.rs` and `scalar.rs` for what is inside strings and numbers, `layout.rs` for white
-//! space, `container.rs` for open objects and arrays, `members.rs` for what their members are sent to, and
-//! `value.rs` for what is remembered of them; `mask.rs` and `rest.rs` look ahead,
-//! `outlook.rs` does in words. `strings.rs`, `pattern/`,
-//! `format/` and `number.rs` (exact decimals) are the rules of scalars; `refusal.rs` puts refusals in words.
-//! `notes.rs` tells what is not enforced.
+//! Where to find what:
+//!
+//! - *Reading a schema*: `compile.rs` and `keywords.rs` make a graph of nodes (`node.rs`) of it; `draft.rs`,
+//!   `documents.rs` and `resources.rs` are versions of the standard, other documents, references.
+//! - *Rules of scalars*: `strings.rs` over `pattern/` and `format/`; `number.rs` over `decimal.rs`.
+//! - *What judges a value*: `plan.rs` unrolls what applies to one value, `expected.rs` numbers what is asked
+//!   of a value that is to come, `members.rs` tells what the members of a container are sent to.
+//! - *The text so far*: `machine.rs` is the byte automaton, with `text.rs`, `open_string.rs`,
+//!   `open_number.rs` and `layout.rs` for what is inside strings, numbers and white space; `container.rs` is
+//!   an open object or array, `value.rs` what is remembered of its members, `close.rs` the end of a value,
+//!   and `survival.rs` asks whether the document can still be completed.
+//! - *Looking ahead*: `mask.rs` for tokens, `rest.rs` for what must still come, `outlook.rs` in words.
+//! - *Words*: `refusal.rs` and `place.rs`; `notes.rs` tells what of a schema is not enforced.
 
+mod close;
 mod compile;
 mod container;
+mod decimal;
 mod documents;
 mod draft;
 mod expected;
@@ -30,6 +36,8 @@ mod members;
 mod node;
 mod notes;
 mod number;
+mod open_number;
+mod open_string;
 mod options;
 mod outlook;
 mod pattern;
@@ -38,8 +46,8 @@ mod plan;
 mod refusal;
 mod resources;
 mod rest;
-mod scalar;
 mod strings;
+mod survival;
 mod text;
 mod value;
 
@@ -52,6 +60,7 @@ pub use options::Options;
 use super::{Constraint, ConstraintError, Rejection};
 use crate::vocab::{TokenSet, TokenTrie};
 use expected::{Expected, ExpectedId, PlanId, Table};
+use machine::Place;
 use node::{Node, NodeId};
 use plan::Plan;
 use serde_json::Value;
@@ -185,6 +194,10 @@ impl Constraint for JsonSchema {
         self.take(&mut state, bytes).is_ok().then_some(state)
     }
 
+    fn allows(&self, state: &JsonState, bytes: &[u8]) -> bool {
+        self.take(&mut state.clone(), bytes).is_ok()
+    }
+
     fn may_end(&self, state: &JsonState) -> bool {
         self.is_complete(state)
     }
@@ -215,8 +228,10 @@ impl Constraint for JsonSchema {
         if self.may_end(state) {
             return None;
         }
-        // A number at the top may be complete and yet not be what the schema wants: the end refuses it.
-        if let Some((_, before, refusal)) = self.first_refusal(state, b" ").filter(|_| state.top().is_none()) {
+        // A number at the top may be complete and yet not be what the schema wants: its end refuses it.
+        if let (Place::InNumber(_), None) = (&state.place, state.top())
+            && let Some((_, before, refusal)) = self.first_refusal(state, b" ")
+        {
             let (expected, pointer) = refusal.words(self, None);
             let rejection = Rejection::new(0, None, expected).in_instance(before.pointer());
             return Some(pointer.into_iter().fold(rejection, Rejection::by_schema));

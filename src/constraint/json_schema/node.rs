@@ -6,7 +6,8 @@
 //! them. An array or object in `enum` or `const` becomes nodes with exactly its items and properties, so
 //! that nothing but scalars is ever compared.
 
-use super::number::{Decimal, NumberRules};
+use super::decimal::Decimal;
+use super::number::NumberRules;
 use super::pattern::Pattern;
 use super::plan::Verdict;
 use super::strings::StringRules;
@@ -54,10 +55,12 @@ pub(super) struct Types {
     pub(super) kinds: u8,
     /// Of the numbers, only whole ones.
     pub(super) integer: bool,
+    /// Of these, only those written without a decimal point or an exponent (draft 4).
+    pub(super) plain: bool,
 }
 
 impl Types {
-    pub(super) const ALL: Self = Self { kinds: 0x7F, integer: false };
+    pub(super) const ALL: Self = Self { kinds: 0x7F, integer: false, plain: false };
 }
 
 /// The scalars that `enum` or `const` allow.
@@ -65,6 +68,7 @@ impl Types {
 pub(super) struct Enumeration {
     /// The bits of the literals `null`, `true`, `false` that are among them.
     pub(super) literals: u8,
+    /// Sorted.
     pub(super) numbers: Vec<Decimal>,
     /// Sorted.
     pub(super) strings: Vec<String>,
@@ -251,6 +255,36 @@ impl Node {
             arrays: ArrayRules::default(),
             applicators: Applicators::default(),
         }
+    }
+
+    /// The node that this one refers to, where that is all it does; [`NodeId::ANY`] where it does nothing.
+    pub(super) fn only_reference(&self) -> Option<NodeId> {
+        let applicators = &self.applicators;
+        let alone = self.types == Types::ALL
+            && self.enumeration.is_none()
+            && self.strings.is_empty()
+            && self.numbers.is_empty()
+            && self.objects.is_empty()
+            && self.arrays.is_empty()
+            && applicators.nodes().count() == applicators.all.len();
+        match applicators.all[..] {
+            [] if alone => Some(NodeId::ANY),
+            [only] if alone => Some(only),
+            _ => None,
+        }
+    }
+
+    /// Replaces every node that is named.
+    pub(super) fn redirect(&mut self, to: impl Fn(NodeId) -> NodeId) {
+        let Self { objects, arrays, applicators, .. } = self;
+        let named = objects.properties.iter_mut().map(|(_, node)| node).chain(objects.patterns.iter_mut().map(|(_, node)| node));
+        let named = named.chain(&mut objects.additional).chain(&mut objects.unevaluated).chain(&mut objects.names);
+        let named = named.chain(&mut arrays.prefix).chain(&mut arrays.items).chain(&mut arrays.unevaluated);
+        let named = named.chain(arrays.contains.iter_mut().map(|contains| &mut contains.node)).chain(&mut applicators.all);
+        let named =
+            named.chain(applicators.any.iter_mut().flatten()).chain(applicators.one.iter_mut().flatten()).chain(&mut applicators.not);
+        let named = named.chain(applicators.conditional.iter_mut().flat_map(|(condition, then, otherwise)| [condition, then, otherwise]));
+        named.chain(applicators.dependent.iter_mut().map(|(_, node)| node)).for_each(|node| *node = to(*node));
     }
 
     /// Whether values of `kind` are allowed, before anything else of them is known.

@@ -1,161 +1,39 @@
-//! Exact decimal numbers, and what a number that is still being written can become.
+//! What a schema asks of numbers, and what a number that is still being written can become.
 //!
-//! JSON numbers are decimal fractions of any size. They are kept as digits and a power of ten and never
-//! as floating point: 0.1 is a multiple of 0.01, 1e400 is a number, and comparing takes time in the
-//! digits that were written, not in the size of the exponent.
+//! A prefix of a number stands for a set of values: its digits may go on, and an exponent may follow.
+//! [`NumberRules::may_accept`] tells whether one of them lies within the bounds (and, where they must be
+//! multiples of something, whether a multiple does), by comparing intervals. It is never false where
+//! there is one. With exponents nearly every prefix can still reach nearly every value of its sign, as
+//! JSON has it: `150e-1` is 15.
 
-use num_bigint::BigUint;
-use num_traits::{One, Zero};
+use super::decimal::Decimal;
 use std::cmp::Ordering;
-use std::fmt;
-
-/// An exact decimal number: `±digits · 10^exponent`, without trailing zeros in the digits.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Decimal {
-    negative: bool,
-    /// Decimal digits, each 0 to 9, the most significant first; empty for zero.
-    digits: Vec<u8>,
-    exponent: i64,
-}
-
-/// Exponents are held within this: a number beyond it is as large, or as small, as anyone can mean.
-const EXPONENT_LIMIT: i64 = 1 << 40;
-
-impl Decimal {
-    /// Reads a number as JSON writes it; `None` where the text is none.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let (negative, rest) = match text.strip_prefix('-') {
-            Some(rest) => (true, rest),
-            None => (false, text),
-        };
-        let (mantissa, exponent) = match rest.find(['e', 'E']) {
-            Some(at) => (&rest[..at], exponent(&rest[at + 1..])?),
-            None => (rest, 0),
-        };
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        let digits = whole.bytes().chain(fraction.bytes()).map(|byte| byte - b'0').collect();
-        Some(Self::new(negative, digits, exponent - fraction.len() as i64))
-    }
-
-    fn new(negative: bool, mut digits: Vec<u8>, mut exponent: i64) -> Self {
-        while digits.last() == Some(&0) {
-            digits.pop();
-            exponent += 1;
-        }
-        let zeros = digits.iter().take_while(|digit| **digit == 0).count();
-        digits.drain(..zeros);
-        if digits.is_empty() {
-            return Self { negative: false, digits, exponent: 0 };
-        }
-        Self { negative, digits, exponent: exponent.clamp(-EXPONENT_LIMIT, EXPONENT_LIMIT) }
-    }
-
-    pub(super) fn is_integer(&self) -> bool {
-        self.exponent >= 0
-    }
-
-    fn is_zero(&self) -> bool {
-        self.digits.is_empty()
-    }
-
-    /// The power of ten just above the number's magnitude.
-    fn magnitude(&self) -> i64 {
-        self.exponent + self.digits.len() as i64
-    }
-
-    /// Whether this is a whole multiple of `divisor`, which is not zero.
-    pub(super) fn is_multiple_of(&self, divisor: &Decimal) -> bool {
-        if self.is_zero() {
-            return true;
-        }
-        let (value, divisor_digits) = (self.big(), divisor.big());
-        let shift = self.exponent - divisor.exponent;
-        if shift >= 0 {
-            let power = BigUint::from(10u8).modpow(&BigUint::from(shift as u64), &divisor_digits);
-            return ((value % &divisor_digits) * power % divisor_digits).is_zero();
-        }
-        // The value's digits end in a digit other than 0, so that a high power of ten never divides them.
-        if shift.unsigned_abs() > self.digits.len() as u64 * 4 {
-            return false;
-        }
-        (value % (divisor_digits * num_traits::pow(BigUint::from(10u8), shift.unsigned_abs() as usize))).is_zero()
-    }
-
-    fn big(&self) -> BigUint {
-        BigUint::from_radix_be(&self.digits, 10).unwrap_or_else(BigUint::one)
-    }
-
-    fn cmp_magnitude(&self, other: &Self) -> Ordering {
-        match (self.is_zero(), other.is_zero()) {
-            (true, true) => return Ordering::Equal,
-            (true, false) => return Ordering::Less,
-            (false, true) => return Ordering::Greater,
-            (false, false) => {}
-        }
-        // Without trailing zeros, digits of equal magnitude compare as fractions do.
-        self.magnitude().cmp(&other.magnitude()).then_with(|| self.digits.cmp(&other.digits))
-    }
-}
-
-fn exponent(text: &str) -> Option<i64> {
-    let (negative, digits) = match text.as_bytes().first()? {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
-        _ => (false, text),
-    };
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let size = digits.bytes().fold(0i64, |size, byte| (size * 10 + i64::from(byte - b'0')).min(EXPONENT_LIMIT));
-    Some(if negative { -size } else { size })
-}
-
-impl Ord for Decimal {
-    fn cmp(&self, other: &Self) -> Ordering {
-        match (self.negative, other.negative) {
-            (false, true) => Ordering::Greater,
-            (true, false) => Ordering::Less,
-            (false, false) => self.cmp_magnitude(other),
-            (true, true) => other.cmp_magnitude(self),
-        }
-    }
-}
-
-impl PartialOrd for Decimal {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl fmt::Display for Decimal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_zero() {
-            return f.write_str("0");
-        }
-        if self.negative {
-            f.write_str("-")?;
-        }
-        let digits: String = self.digits.iter().map(|digit| char::from(b'0' + digit)).collect();
-        match self.exponent {
-            0 => f.write_str(&digits),
-            1..=20 => write!(f, "{digits}{}", "0".repeat(self.exponent as usize)),
-            -20..=-1 => match usize::try_from(self.magnitude()) {
-                Ok(whole) if whole > 0 => write!(f, "{}.{}", &digits[..whole], &digits[whole..]),
-                _ => write!(f, "0.{}{digits}", "0".repeat(self.magnitude().unsigned_abs() as usize)),
-            },
-            exponent => write!(f, "{digits}e{exponent}"),
-        }
-    }
-}
 
 /// A bound of a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Bound {
     pub(super) value: Decimal,
     pub(super) exclusive: bool,
+}
+
+impl Bound {
+    /// Whether `value` keeps to this as a lower bound.
+    fn allows_above(&self, value: &Decimal) -> bool {
+        match value.cmp(&self.value) {
+            Ordering::Less => false,
+            Ordering::Equal => !self.exclusive,
+            Ordering::Greater => true,
+        }
+    }
+
+    /// Whether `value` keeps to this as an upper bound.
+    fn allows_below(&self, value: &Decimal) -> bool {
+        match value.cmp(&self.value) {
+            Ordering::Less => true,
+            Ordering::Equal => !self.exclusive,
+            Ordering::Greater => false,
+        }
+    }
 }
 
 /// What a schema asks of a number.
@@ -166,6 +44,9 @@ pub(super) struct NumberRules {
     pub(super) multiple_of: Option<Decimal>,
 }
 
+/// How many intervals of growing length are searched for a multiple before it is taken that there is one.
+const SEARCHED_INTERVALS: usize = 40;
+
 impl NumberRules {
     pub(super) fn is_empty(&self) -> bool {
         self.minimum.is_none() && self.maximum.is_none() && self.multiple_of.is_none()
@@ -173,25 +54,12 @@ impl NumberRules {
 
     /// Whether a written number satisfies the rules.
     pub(super) fn accepts(&self, value: &Decimal) -> bool {
-        self.above_minimum(value)
-            && self.below_maximum(value)
-            && self.multiple_of.as_ref().is_none_or(|divisor| value.is_multiple_of(divisor))
+        self.is_within(value) && self.multiple_of.as_ref().is_none_or(|divisor| value.is_multiple_of(divisor))
     }
 
-    fn above_minimum(&self, value: &Decimal) -> bool {
-        self.minimum.as_ref().is_none_or(|bound| match value.cmp(&bound.value) {
-            Ordering::Less => false,
-            Ordering::Equal => !bound.exclusive,
-            Ordering::Greater => true,
-        })
-    }
-
-    fn below_maximum(&self, value: &Decimal) -> bool {
-        self.maximum.as_ref().is_none_or(|bound| match value.cmp(&bound.value) {
-            Ordering::Less => true,
-            Ordering::Equal => !bound.exclusive,
-            Ordering::Greater => false,
-        })
+    fn is_within(&self, value: &Decimal) -> bool {
+        self.minimum.as_ref().is_none_or(|bound| bound.allows_above(value))
+            && self.maximum.as_ref().is_none_or(|bound| bound.allows_below(value))
     }
 
     /// Whether bounds contradict each other.
@@ -206,93 +74,212 @@ impl NumberRules {
         }
     }
 
-    /// Whether the number begun with `text` may still come to lie within the bounds. `integer`: it must
-    /// become a whole number. Optimistic where exponents are allowed, since `150e-1` is 15.
+    /// Whether the number begun with `text` may still come to satisfy the rules. `integer`: it must become
+    /// a whole number; `exponents`: it may be given an exponent.
     pub(super) fn may_accept(&self, text: &str, integer: bool, exponents: bool) -> bool {
-        if self.minimum.is_none() && self.maximum.is_none() {
+        if self.is_empty() && !integer {
             return true;
         }
-        let negative = text.starts_with('-');
-        let body = text.trim_start_matches('-');
-        if body.contains(['e', 'E']) {
-            return true;
+        let begun = Begun::read(text);
+        // All values are multiples of this power of ten.
+        let divisor = self.multiple_of.as_ref().map(Decimal::exponent);
+        let unit = match (integer, divisor) {
+            (true, divisor) => Some(divisor.unwrap_or(0).max(0)),
+            (false, divisor) => divisor,
+        };
+        match (begun.exponent, unit) {
+            _ if begun.is_zero() && (exponents || begun.digits.is_empty()) => self.zero_may_go_on(&begun),
+            (Some(exponent), unit) => self.exponent_may_go_on(&begun, exponent, unit),
+            // Digits, as many as one likes, and an exponent that moves the point.
+            (None, Some(unit)) if exponents => self.reaches(begun.negative, &begun.significant(), unit, Some(unit), true),
+            (None, None) if exponents => self.has_other_than_zero(begun.negative),
+            (None, _) => self.plain_may_go_on(&begun, unit),
         }
-        if body.is_empty() {
-            // Only a minus. "-0" is zero.
-            return self.below_zero_is_possible();
+    }
+
+    /// A prefix without a digit other than zero, to which such digits and an exponent may come.
+    fn zero_may_go_on(&self, begun: &Begun<'_>) -> bool {
+        self.is_within(&Decimal::zero()) || (begun.exponent.is_none() && self.has_other_than_zero(begun.negative))
+    }
+
+    /// Whether some number of that sign, other than zero, is within the bounds.
+    fn has_other_than_zero(&self, negative: bool) -> bool {
+        match negative {
+            true => self.minimum.as_ref().is_none_or(|bound| bound.value < Decimal::zero()),
+            false => self.maximum.as_ref().is_none_or(|bound| bound.value > Decimal::zero()),
         }
-        let fractional = body.contains('.');
-        if exponents && (!integer || fractional) {
-            // Any magnitude can be reached but the sign, and zero only from zeros.
-            let zeros = body.bytes().all(|byte| matches!(byte, b'0' | b'.'));
-            return match negative {
-                _ if zeros && self.accepts_zero() => true,
-                true => self.minimum.as_ref().is_none_or(|bound| bound.value.negative),
-                false => self.maximum.as_ref().is_none_or(|bound| !bound.value.negative && !bound.value.is_zero()),
-            };
-        }
-        let mut digits: Vec<u8> = body.bytes().filter(u8::is_ascii_digit).map(|byte| byte - b'0').collect();
-        let decimals = body.find('.').map_or(0, |at| (body.len() - at - 1) as i64);
-        if exponents {
-            // A whole number whose zeros at the end an exponent may take away again.
-            while digits.len() > 1 && digits.last() == Some(&0) {
-                digits.pop();
+    }
+
+    /// No exponent will come.
+    fn plain_may_go_on(&self, begun: &Begun<'_>, unit: Option<i64>) -> bool {
+        let mut digits = begun.digits.clone();
+        let mut decimals = begun.decimals as i64;
+        if let Some(unit) = unit {
+            // Digits beyond the last place that counts can only be zeros.
+            while decimals > 0 && -decimals < unit {
+                if digits.pop() != Some(0) {
+                    return false;
+                }
+                decimals -= 1;
             }
         }
-        let more_digits = !fractional && body != "0";
-        self.reaches(negative, &digits, -decimals, integer, more_digits)
+        // Digits after the point stay within the interval of the last place.
+        let more_digits = !begun.fractional && digits != [0];
+        self.reaches(begun.negative, &digits, -decimals, unit, more_digits)
     }
 
-    fn accepts_zero(&self) -> bool {
-        let zero = Decimal::new(false, Vec::new(), 0);
-        self.above_minimum(&zero) && self.below_maximum(&zero)
-    }
-
-    fn below_zero_is_possible(&self) -> bool {
-        self.accepts_zero() || self.minimum.as_ref().is_none_or(|bound| bound.value.negative)
-    }
-
-    /// Whether an interval that the digits can still be continued into meets the bounds. The magnitudes
-    /// after `k` more whole digits are from `digits·10^k` up to, not including, `(digits + 1)·10^k`.
-    fn reaches(&self, negative: bool, digits: &[u8], exponent: i64, integer: bool, more_digits: bool) -> bool {
-        // By magnitude, a negative number's bounds change places.
-        let (low, high) = if negative { (&self.maximum, &self.minimum) } else { (&self.minimum, &self.maximum) };
-        let magnitude = |bound: &Bound| {
-            let mut value = bound.value.clone();
-            value.negative ^= negative;
-            Bound { value, exclusive: bound.exclusive }
+    /// The digits are written, and so much of the exponent.
+    fn exponent_may_go_on(&self, begun: &Begun<'_>, written: Exponent<'_>, unit: Option<i64>) -> bool {
+        let mantissa = Decimal::from_digits(begun.digits.clone(), -(begun.decimals as i64));
+        let (low, high) = self.by_magnitude(begun.negative);
+        // The least and the greatest exponent with which the number is within the bounds and whole.
+        let mut least = low.filter(|low| low.value > Decimal::zero()).map(|low| {
+            let even = low.value.magnitude() - mantissa.magnitude();
+            if low.allows_above(&mantissa.times_ten_to(even)) { even } else { even + 1 }
+        });
+        if let Some(unit) = unit {
+            least = least.max(Some(unit - mantissa.exponent()));
+        }
+        let greatest = match high {
+            None => None,
+            Some(high) if high.value <= Decimal::zero() => return false,
+            Some(high) => {
+                let even = high.value.magnitude() - mantissa.magnitude();
+                Some(if high.allows_below(&mantissa.times_ten_to(even)) { even } else { even - 1 })
+            }
         };
-        let (low, high) = (low.as_ref().map(magnitude), high.as_ref().map(magnitude));
+        written.reaches(least, greatest)
+    }
+
+    /// The bounds of the magnitude of numbers of one sign.
+    fn by_magnitude(&self, negative: bool) -> (Option<Bound>, Option<Bound>) {
+        let (low, high) = if negative { (&self.maximum, &self.minimum) } else { (&self.minimum, &self.maximum) };
+        let magnitude = |bound: &Bound| Bound { value: if negative { bound.value.negated() } else { bound.value.clone() }, ..*bound };
+        (low.as_ref().map(magnitude), high.as_ref().map(magnitude))
+    }
+
+    /// Whether an interval that the digits can still be continued into meets the bounds, and with a
+    /// multiple. The magnitudes after `k` more digits are from `digits·10^k` up to, not including,
+    /// `(digits + 1)·10^k`, in steps of `10^unit` where there is a unit.
+    fn reaches(&self, negative: bool, digits: &[u8], exponent: i64, unit: Option<i64>, more_digits: bool) -> bool {
+        let (low, high) = self.by_magnitude(negative);
         let mut above = digits.to_vec();
         increment(&mut above);
         let mut exponent = exponent;
-        loop {
-            let least = Decimal::new(false, digits.to_vec(), exponent);
-            let beyond = Decimal::new(false, above.clone(), exponent);
-            let past_high = high.as_ref().is_some_and(|bound| match least.cmp(&bound.value) {
-                Ordering::Less => false,
-                Ordering::Equal => bound.exclusive,
-                Ordering::Greater => true,
-            });
-            if past_high {
+        for _ in 0..SEARCHED_INTERVALS {
+            let least = Decimal::from_digits(digits.to_vec(), exponent);
+            let beyond = Decimal::from_digits(above.clone(), exponent);
+            if high.as_ref().is_some_and(|bound| !bound.allows_below(&least)) {
                 return false;
             }
-            // The interval is half open; a whole number is its first member when no digit follows.
-            let reaches_low = low.as_ref().is_none_or(|bound| match (integer && exponent == 0, bound.exclusive) {
-                (true, false) => least >= bound.value,
-                (true, true) => least > bound.value,
-                (false, _) => beyond > bound.value,
-            });
-            if reaches_low {
+            // The interval is half open; where no digit that counts follows it is its first member.
+            let single = unit.is_some_and(|unit| exponent <= unit);
+            let reaches_low = low.as_ref().is_none_or(|bound| if single { bound.allows_above(&least) } else { beyond > bound.value });
+            if reaches_low && self.has_multiple(&least, &beyond, single, &low, &high) {
                 return true;
             }
             if !more_digits || least.is_zero() {
                 return false;
             }
             // Fewer digits than the bound has will not do: on to where the magnitudes meet.
-            let wanted = low.as_ref().map_or(exponent, |bound| bound.value.magnitude() - above.len() as i64 - 1);
+            let missed = low.as_ref().filter(|_| !reaches_low);
+            let wanted = missed.map_or(exponent, |bound| bound.value.magnitude() - above.len() as i64 - 1);
             exponent = wanted.max(exponent + 1);
         }
+        true
+    }
+
+    /// Whether a multiple lies in the interval from `least` up to, not including, `beyond`, and within the
+    /// bounds. True where that would take long to tell.
+    fn has_multiple(&self, least: &Decimal, beyond: &Decimal, single: bool, low: &Option<Bound>, high: &Option<Bound>) -> bool {
+        let Some(divisor) = &self.multiple_of else { return true };
+        if single {
+            return least.is_multiple_of(divisor);
+        }
+        let from = low.as_ref().filter(|bound| bound.value > *least).map_or(least, |bound| &bound.value);
+        let Some(mut first) = from.next_multiple(divisor) else { return true };
+        if low.as_ref().is_some_and(|bound| !bound.allows_above(&first)) {
+            match first.plus(divisor) {
+                Some(second) => first = second,
+                None => return true,
+            }
+        }
+        first < *beyond && high.as_ref().is_none_or(|bound| bound.allows_below(&first))
+    }
+}
+
+/// A number as far as it is written.
+struct Begun<'a> {
+    negative: bool,
+    /// Before and after the point, each 0 to 9.
+    digits: Vec<u8>,
+    /// How many of them are after the point.
+    decimals: usize,
+    /// Whether the point is there.
+    fractional: bool,
+    exponent: Option<Exponent<'a>>,
+}
+
+impl<'a> Begun<'a> {
+    fn read(text: &'a str) -> Self {
+        let (negative, body) = text.strip_prefix('-').map_or((false, text), |body| (true, body));
+        let (mantissa, exponent) = match body.find(['e', 'E']) {
+            Some(at) => (&body[..at], Some(Exponent(&body[at + 1..]))),
+            None => (body, None),
+        };
+        let decimals = mantissa.find('.').map_or(0, |at| mantissa.len() - at - 1);
+        let digits = mantissa.bytes().filter(u8::is_ascii_digit).map(|byte| byte - b'0').collect();
+        Self { negative, digits, decimals, fractional: mantissa.contains('.'), exponent }
+    }
+
+    fn is_zero(&self) -> bool {
+        self.digits.iter().all(|digit| *digit == 0)
+    }
+
+    /// The digits without the zeros that only tell where the point is.
+    fn significant(&self) -> Vec<u8> {
+        let is_digit = |digit: &u8| *digit != 0;
+        let first = self.digits.iter().position(is_digit).unwrap_or(0);
+        let last = self.digits.iter().rposition(is_digit).map_or(first, |last| last + 1);
+        self.digits[first..last].to_vec()
+    }
+}
+
+/// An exponent as far as it is written: perhaps a sign, perhaps digits.
+#[derive(Clone, Copy)]
+struct Exponent<'a>(&'a str);
+
+impl Exponent<'_> {
+    /// Whether it can become one from `least` to `greatest` (`None`: without bound).
+    fn reaches(self, least: Option<i64>, greatest: Option<i64>) -> bool {
+        if least.zip(greatest).is_some_and(|(least, greatest)| least > greatest) {
+            return false;
+        }
+        let digits = self.0.trim_start_matches(['+', '-']);
+        match self.0.as_bytes().first() {
+            None => true,
+            Some(b'-') => magnitude_reaches(digits, greatest.map(|greatest| -greatest), least.map(|least| -least)),
+            Some(_) => magnitude_reaches(digits, least, greatest),
+        }
+    }
+}
+
+/// Whether a number of exponent digits can go on to lie between the two.
+fn magnitude_reaches(digits: &str, least: Option<i64>, greatest: Option<i64>) -> bool {
+    let (Some(begun), None) = (super::decimal::exponent_digits(digits), greatest.filter(|greatest| *greatest < 0)) else { return false };
+    if begun == 0 {
+        // Zeros may go on with any digits.
+        return true;
+    }
+    let (mut first, mut last) = (begun, begun);
+    loop {
+        if greatest.is_some_and(|greatest| first > greatest) {
+            return false;
+        }
+        if least.is_none_or(|least| last >= least) {
+            return true;
+        }
+        (first, last) = (first.saturating_mul(10), last.saturating_mul(10).saturating_add(9));
     }
 }
 
@@ -317,67 +304,101 @@ mod tests {
         Decimal::parse(text).unwrap()
     }
 
-    #[test]
-    fn numbers_compare_by_value_whatever_their_spelling() {
-        for (a, b) in [("1", "1.0"), ("100", "1e2"), ("0.5", "5E-1"), ("-0", "0"), ("0e9", "0.000")] {
-            assert_eq!(decimal(a), decimal(b));
-        }
-        for (a, b) in [("-1e400", "1"), ("0.99", "1"), ("1e399", "1e400"), ("-2", "-1.5"), ("9", "10"), ("0", "1e-400")] {
-            assert!(decimal(a) < decimal(b), "{a} < {b}");
-        }
+    fn rules(minimum: Option<&str>, maximum: Option<&str>, multiple_of: Option<&str>) -> NumberRules {
+        let bound = |text: &str| Bound { value: decimal(text), exclusive: false };
+        NumberRules { minimum: minimum.map(bound), maximum: maximum.map(bound), multiple_of: multiple_of.map(decimal) }
     }
 
     #[test]
-    fn multiples_are_exact() {
-        for (value, divisor, is) in [
-            ("0.1", "0.01", true),
-            ("0.0075", "0.0001", true),
-            ("0.00751", "0.0001", false),
-            ("1e400", "3", false),
-            ("3e400", "3", true),
-            ("1e-400", "1", false),
-            ("4.5", "1.5", true),
-            ("35", "1.5", false),
-            ("0", "7", true),
-            ("1e308", "0.123456789", false),
+    fn prefixes_that_can_no_longer_fall_in_range_are_dead() {
+        let from_10_to_20 = rules(Some("10"), Some("20"), None);
+        for (text, integer, exponents, possible) in [
+            ("3", true, false, false),
+            ("2", true, false, true),
+            ("21", true, false, false),
+            ("1.5", true, false, false),
+            ("1.5", true, true, true),
+            ("2.5", true, true, false),
+            ("0", true, false, false),
+            ("0", true, true, true),
+            ("0.0", false, false, false),
+            ("0.0", false, true, true),
+            ("3", false, true, true),
+            ("3e", false, true, false),
+            ("1e", false, true, true),
+            ("1e-", false, true, false),
+            ("1e2", false, true, false),
+            ("150e-", false, true, true),
+            ("150e-1", false, true, true),
+            ("150e-2", false, true, false),
+            ("0.015e0", false, true, true),
+            ("-", false, true, false),
         ] {
-            assert_eq!(decimal(value).is_multiple_of(&decimal(divisor)), is, "{value} of {divisor}");
+            assert_eq!(from_10_to_20.may_accept(text, integer, exponents), possible, "{text}");
         }
+        let sevens = rules(Some("1"), Some("30"), Some("7"));
+        for (text, possible) in [("1", true), ("2", true), ("3", false), ("7", true), ("8", false), ("15", false)] {
+            assert_eq!(sevens.may_accept(text, true, false), possible, "{text}");
+        }
+        let cents = rules(None, None, Some("0.01"));
+        assert!(
+            cents.may_accept("3.14", false, false) && cents.may_accept("3.140", false, false) && !cents.may_accept("3.141", false, false)
+        );
+        assert!(rules(Some("1e400"), None, None).may_accept("9e39", false, true));
     }
 
     #[test]
-    fn a_huge_exponent_costs_nothing() {
-        let huge = decimal("1e99999999999999999999");
-        assert!(huge > decimal("1e400") && huge.is_integer() && decimal("1e-99999999999999999999") > decimal("0"));
+    fn a_huge_exponent_takes_no_time() {
+        let third = rules(Some("1e999999999999"), Some("1e9999999999999"), Some("3"));
+        assert!(third.may_accept("3e", false, true) && third.may_accept("3", true, true) && !third.may_accept("3e-", false, true));
+    }
+
+    /// All numbers of up to six bytes, some with an exponent.
+    fn spellings() -> Vec<String> {
+        let mut found = Vec::new();
+        for negative in ["", "-"] {
+            for whole in 0..100 {
+                for fraction in ["", ".0", ".5", ".05", ".25"] {
+                    for exponent in ["", "e0", "e1", "E+2", "e-1", "e-2", "e00", "e10"] {
+                        found.push(format!("{negative}{whole}{fraction}{exponent}"));
+                    }
+                }
+            }
+        }
+        found
     }
 
     proptest! {
-        /// A prefix of a number within the bounds is never refused.
+        /// A prefix of a number that the rules accept is never refused.
         #[test]
         fn prefixes_of_accepted_numbers_are_possible(
-            whole in 0u32..3000, fraction in prop::option::of(0u32..100), negative in any::<bool>(),
-            a in -3000i32..3000, b in -3000i32..3000, exclusive in any::<(bool, bool)>(), exponents in any::<bool>(),
+            low in prop::option::of(-50i32..50), width in 0u32..60, open_above in any::<bool>(), scale in -2i32..2,
+            divisor in prop::option::of(prop::sample::select(vec!["1", "3", "7", "0.5", "0.25", "10", "0.1", "30"])), integer in any::<bool>(), exponents in any::<bool>(),
         ) {
-            let text = format!("{}{whole}{}", if negative { "-" } else { "" }, fraction.map_or(String::new(), |fraction| format!(".{fraction:02}")));
             let rules = NumberRules {
-                minimum: Some(Bound { value: decimal(&a.min(b).to_string()), exclusive: exclusive.0 }),
-                maximum: Some(Bound { value: decimal(&a.max(b).to_string()), exclusive: exclusive.1 }),
-                multiple_of: None,
+                minimum: low.map(|low| Bound { value: decimal(&format!("{low}e{scale}")), exclusive: width % 2 == 0 }),
+                maximum: (!open_above).then(|| Bound { value: decimal(&format!("{}e{scale}", low.unwrap_or(0) + width as i32)), exclusive: width % 3 == 0 }),
+                multiple_of: divisor.map(decimal),
             };
-            if rules.accepts(&decimal(&text)) {
-                for end in 1..=text.len() {
-                    prop_assert!(rules.may_accept(&text[..end], fraction.is_none(), exponents), "{} of {text}", &text[..end]);
+            for text in spellings().iter().filter(|text| exponents || !text.contains(['e', 'E'])) {
+                let value = decimal(text);
+                if rules.accepts(&value) && (!integer || value.is_integer()) {
+                    for end in 1..=text.len() {
+                        prop_assert!(rules.may_accept(&text[..end], integer, exponents), "{} of {text} by {rules:?}", &text[..end]);
+                    }
                 }
             }
         }
 
         /// Without exponents, a possible prefix of a whole number has a completion.
         #[test]
-        fn possible_prefixes_of_whole_numbers_have_completions(prefix in 0u32..500, negative in any::<bool>(), a in -3000i32..3000, b in -3000i32..3000) {
+        fn possible_prefixes_of_whole_numbers_have_completions(
+            prefix in 0u32..500, negative in any::<bool>(), a in -3000i32..3000, b in -3000i32..3000, divisor in prop::option::of(1u32..40),
+        ) {
             let rules = NumberRules {
                 minimum: Some(Bound { value: decimal(&a.min(b).to_string()), exclusive: false }),
                 maximum: Some(Bound { value: decimal(&a.max(b).to_string()), exclusive: false }),
-                multiple_of: None,
+                multiple_of: divisor.map(|divisor| decimal(&divisor.to_string())),
             };
             let text = format!("{}{prefix}", if negative { "-" } else { "" });
             let completions = std::iter::once(text.clone()).chain((1..=4usize).flat_map(|more| {

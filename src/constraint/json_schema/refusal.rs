@@ -38,6 +38,9 @@ pub(super) enum Reason {
     Contains,
 }
 
+/// A node's rule that has just failed.
+pub(super) type Failure = Option<(NodeId, Reason)>;
+
 /// A refusal: of JSON itself, of an option, or of the schema.
 #[derive(Clone, Debug)]
 pub(super) enum Refusal {

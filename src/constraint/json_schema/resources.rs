@@ -43,6 +43,8 @@ pub(super) struct Site {
 
 /// The name under which `$recursiveAnchor` stands among the dynamic anchors.
 const RECURSIVE: &str = "";
+/// The deepest nesting of schemas in a document: places are kept as pointers, which grow with it.
+const DEPTH_LIMIT: usize = 500;
 /// The most different dynamic scopes.
 const CONTEXT_LIMIT: usize = 4_096;
 
@@ -109,9 +111,13 @@ impl<'a> Resources<'a> {
         self.roots.push((document, address.to_owned()));
         let root = self.resource(Place { document: number, pointer: String::new() }, document, address, default, None)?;
         self.by_address.entry(address.to_owned()).or_insert(root);
-        let mut open: Vec<(String, &'a Value, usize)> = vec![(String::new(), document, root)];
-        while let Some((pointer, value, mut resource)) = open.pop() {
+        let mut open: Vec<(String, &'a Value, usize, usize)> = vec![(String::new(), document, root, 0)];
+        while let Some((pointer, value, mut resource, depth)) = open.pop() {
             let Value::Object(object) = value else { continue };
+            if depth > DEPTH_LIMIT {
+                return Err(ConstraintError::too_large(format!("schemas are nested deeper than {DEPTH_LIMIT} levels")));
+            }
+            let depth = depth + 1;
             if !pointer.is_empty() {
                 resource = self.embedded(number, &pointer, value, object, resource)?;
             }
@@ -119,12 +125,14 @@ impl<'a> Resources<'a> {
             for (keyword, value) in object {
                 match (holds(keyword), value) {
                     (Some(Holds::Schemas), Value::Array(schemas)) => {
-                        open.extend(schemas.iter().enumerate().map(|(at, value)| (format!("{pointer}/{keyword}/{at}"), value, resource)));
+                        open.extend(
+                            schemas.iter().enumerate().map(|(at, value)| (format!("{pointer}/{keyword}/{at}"), value, resource, depth)),
+                        );
                     }
-                    (Some(Holds::Schemas), _) => open.push((format!("{pointer}/{keyword}"), value, resource)),
+                    (Some(Holds::Schemas), _) => open.push((format!("{pointer}/{keyword}"), value, resource, depth)),
                     (Some(Holds::ByName), Value::Object(schemas)) => {
                         open.extend(
-                            schemas.iter().map(|(name, value)| (format!("{pointer}/{keyword}/{}", escaped(name)), value, resource)),
+                            schemas.iter().map(|(name, value)| (format!("{pointer}/{keyword}/{}", escaped(name)), value, resource, depth)),
                         );
                     }
                     _ => {}

@@ -9,8 +9,8 @@ use super::container::{Body, Container};
 use super::expected::{Expected, ExpectedId, Meaning};
 use super::machine::{JsonState, Place};
 use super::node::{Kind, Node, NodeId};
+use super::open_string::OpenString;
 use super::plan::{Plan, Verdict};
-use super::scalar::OpenString;
 use std::sync::Arc;
 
 /// As good as endless: no value satisfies the node.

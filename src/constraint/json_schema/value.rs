@@ -4,8 +4,8 @@
 //! matter. Values are kept whole, each with its hash, so that comparing is exact and nearly always one
 //! comparison of hashes. Both lists know their hash, so that a state's hash never walks them.
 
+use super::decimal::Decimal;
 use super::node::Kind;
-use super::number::Decimal;
 use rustc_hash::FxHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;

@@ -12,13 +12,10 @@ use super::kernels::Pool;
 use crate::simd::{self, Vector, Wide};
 use std::cell::RefCell;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// The most rows that one task takes.
 const TASK_ROWS: usize = 16;
-/// Lines of the innermost kernels, a line being a head of a row: with [`PAGE`] positions each, their sums
-/// fill half of AVX2's sixteen registers.
-const LINES: usize = 4;
 
 /// A row's view of the positions before it.
 pub(super) struct Row<'a> {
@@ -56,23 +53,20 @@ impl Attention {
             for block in &blocks {
                 let (part, after) = rest.split_at_mut(block.len() * share);
                 rest = after;
-                tasks.push((head, block.clone(), Mutex::new(part)));
+                tasks.push((head, block.clone(), part));
             }
         }
-        pool.run(tasks.len(), |index| {
-            let (head, block, part) = &tasks[index];
-            let mut part = part.lock().expect("no other task has this part");
+        pool.run_with(tasks.iter_mut(), |(head, block, part)| {
             SCRATCH.with_borrow_mut(|scratch| {
                 scratch.queries.clear();
                 for row in block.clone() {
-                    let query = &queries[row * width + head * share..][..share];
+                    let query = &queries[row * width + *head * share..][..share];
                     scratch.queries.extend(query.iter().map(|element| element * self.score_scale));
                 }
-                simd::run(Task { attention: self, rows: &rows[block.clone()], head: *head, scratch, output: &mut part });
+                simd::run(Task { attention: self, rows: &rows[block.clone()], head: *head, scratch, output: part });
             });
         });
         for (head, block, part) in tasks {
-            let part = part.into_inner().expect("no task panicked");
             for (row, part) in block.zip(part.chunks_exact(share)) {
                 output[row * width + head * share..][..share].copy_from_slice(part);
             }
@@ -144,10 +138,11 @@ impl Wide for Task<'_> {
         scores.resize(self.rows.len() * group * stride, 0.0);
         for run in &runs {
             let keys = run.block[..PAGE * size].as_chunks().0;
-            for lines in run.pieces(group) {
+            for lines in simd::pieces(run.lines(group), V::SUMS) {
                 let queries = &queries[lines.start * size..lines.end * size];
                 let scores = &mut scores[lines.start * stride + (run.page - first) * PAGE..];
                 match lines.len() {
+                    8 => score::<V, 8>(queries, keys, scores, stride),
                     4 => score::<V, 4>(queries, keys, scores, stride),
                     3 => score::<V, 3>(queries, keys, scores, stride),
                     2 => score::<V, 2>(queries, keys, scores, stride),
@@ -169,10 +164,11 @@ impl Wide for Task<'_> {
         let output = self.output;
         for run in &runs {
             let values = &run.block[PAGE * size..];
-            for lines in run.pieces(group) {
+            for lines in simd::pieces(run.lines(group), V::SUMS) {
                 let output = &mut output[lines.start * size..lines.end * size];
                 let scores = &scores[lines.start * stride + (run.page - first) * PAGE..];
                 match lines.len() {
+                    8 => mix::<V, 8>(scores, stride, values, size, output),
                     4 => mix::<V, 4>(scores, stride, values, size, output),
                     3 => mix::<V, 3>(scores, stride, values, size, output),
                     2 => mix::<V, 2>(scores, stride, values, size, output),
@@ -198,10 +194,9 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Its lines, `group` to a row, in pieces of at most [`LINES`].
-    fn pieces(&self, group: usize) -> impl Iterator<Item = Range<usize>> {
-        let lines = self.rows.start * group..self.rows.end * group;
-        lines.clone().step_by(LINES).map(move |start| start..(start + LINES).min(lines.end))
+    /// Its lines: a line is a head of a row.
+    fn lines(&self, group: usize) -> Range<usize> {
+        self.rows.start * group..self.rows.end * group
     }
 }
 

@@ -10,7 +10,9 @@
 use super::config::Config;
 use crate::vocab::TokenId;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The number of positions of a page.
 pub(super) const PAGE: usize = 16;
@@ -39,6 +41,12 @@ impl PageShape {
         self.key_heads * self.block()
     }
 
+    /// Bytes of the full pages and of the slots of `positions` positions after the last full page.
+    pub(super) fn bytes(self, positions: usize) -> usize {
+        let (pages, slots) = (positions / PAGE, positions % PAGE);
+        self.layers * (pages * self.layer() + slots * 2 * self.width()) * size_of::<f32>()
+    }
+
     /// Keys (or values) of one position in one layer.
     pub(super) fn width(self) -> usize {
         self.key_heads * self.head_size
@@ -46,10 +54,49 @@ impl PageShape {
 }
 
 /// Keys and values of sixteen positions in all layers, laid out as [`PageShape`] tells.
-pub(super) struct Page(pub(super) Box<[f32]>);
+pub(super) struct Page(pub(super) Counted);
 
 /// Keys and values of one position: for each layer all keys, then all values.
-pub(super) struct Slot(pub(super) Box<[f32]>);
+pub(super) struct Slot(pub(super) Counted);
+
+/// How much of a model's memory is taken by keys and values.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    bytes: AtomicUsize,
+}
+
+impl Memory {
+    /// Bytes in use.
+    pub(super) fn in_use(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Counts `values` as long as they live.
+    pub(super) fn count(self: &Arc<Self>, values: Box<[f32]>) -> Counted {
+        self.bytes.fetch_add(size_of_val(&*values), Ordering::Relaxed);
+        Counted { values, memory: self.clone() }
+    }
+}
+
+/// Numbers that a [`Memory`] knows of until they are dropped.
+pub(super) struct Counted {
+    values: Box<[f32]>,
+    memory: Arc<Memory>,
+}
+
+impl Deref for Counted {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.values
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.memory.bytes.fetch_sub(size_of_val(&*self.values), Ordering::Relaxed);
+    }
+}
 
 /// A token prefix in the memory of a [`CandleLm`](super::CandleLm). A clone is a fork.
 #[derive(Clone)]
@@ -106,6 +153,10 @@ impl PrefixCache {
         let shared = |tokens: &[TokenId]| tokens.iter().zip(prompt).take_while(|(a, b)| a == b).count();
         let candidates = self.prompts.iter().map(|(tokens, context)| ((shared(tokens) / PAGE).min(usable), context));
         candidates.max_by_key(|(pages, _)| *pages).map_or_else(Vec::new, |(pages, context)| context.0.pages[..pages].to_vec())
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.prompts.clear();
     }
 
     pub(super) fn insert(&mut self, prompt: &[TokenId], context: CandleContext) {

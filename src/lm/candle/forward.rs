@@ -6,7 +6,7 @@
 
 use super::attention::{Attention, Row};
 use super::config::{Config, Rope};
-use super::context::{PAGE, Page, PageShape, Slot};
+use super::context::{Memory, PAGE, Page, PageShape, Slot};
 use super::kernels::{Activations, Pool, Product, multiply};
 use super::numeric;
 use super::weights::{Layer, Weights};
@@ -45,27 +45,9 @@ pub(super) struct Continuation {
     pub logits: Arc<[f32]>,
 }
 
-/// Runs the model over the sequences' new tokens, which must be in the vocabulary.
-pub(super) fn forward(config: &Config, weights: &Weights, sequences: &[Sequence<'_>], pool: &Pool) -> Vec<Continuation> {
-    let shape = PageShape::new(config);
-    let rows: usize = sequences.iter().map(|sequence| sequence.tokens.len()).sum();
-    let mut pass = Pass::new(config, weights, sequences, rows);
-    let mut growths: Vec<Growth> = sequences.iter().map(|sequence| Growth::new(sequence, shape)).collect();
-    for (index, layer) in weights.layers.iter().enumerate() {
-        pass.project(config, layer, index, pool);
-        pass.open_pages(sequences, shape, index);
-        for (growth, open) in growths.iter_mut().zip(split_open(&pass.open, sequences, shape)) {
-            growth.keep(index, open, shape);
-        }
-        pass.attend(config, sequences, shape, index, pool);
-        pass.mix(config, layer, pool);
-    }
-    let logits = pass.logits(config, weights, sequences, pool);
-    growths.into_iter().zip(logits).map(|(growth, logits)| growth.finish(logits)).collect()
-}
-
-/// The rows of a pass and its intermediate results, all `[row][element]`.
-struct Pass {
+/// A pass: its rows and intermediate results, all `[row][element]`. Its memory serves pass after pass.
+#[derive(Default)]
+pub(super) struct Pass {
     /// The residual stream.
     stream: Vec<f32>,
     normed: Activations,
@@ -78,50 +60,77 @@ struct Pass {
     up: Vec<f32>,
     /// One layer of all sequences' open pages, end to end.
     open: Vec<f32>,
-    /// Cosines and sines: for each row those of layers that see everything, and of windowed ones.
-    rotations: Vec<[Vec<(f32, f32)>; 2]>,
+    /// Cosines and sines of all pairs: of layers that see everything, and of windowed ones.
+    rotations: [Vec<(f32, f32)>; 2],
+    logits: Vec<f32>,
 }
 
 impl Pass {
-    fn new(config: &Config, weights: &Weights, sequences: &[Sequence<'_>], rows: usize) -> Self {
-        let zeros = |width: usize| vec![0.0; rows * width];
-        let room = |width: usize| {
-            let mut room = Activations::default();
-            room.resize(rows, width);
-            room
-        };
-        let mut stream = zeros(config.width);
-        let mut rotations = Vec::with_capacity(rows);
-        let tokens = sequences.iter().flat_map(|sequence| (sequence.start()..).zip(sequence.tokens));
-        for ((position, token), row) in tokens.zip(stream.chunks_exact_mut(config.width)) {
+    /// Runs the model over the sequences' new tokens, which must be in the vocabulary. What contexts keep
+    /// of it is counted in `memory`.
+    pub(super) fn forward(
+        &mut self,
+        config: &Config,
+        weights: &Weights,
+        sequences: &[Sequence<'_>],
+        memory: &Arc<Memory>,
+        pool: &Pool,
+    ) -> Vec<Continuation> {
+        let shape = PageShape::new(config);
+        self.begin(config, weights, sequences);
+        let mut growths: Vec<Growth> = sequences.iter().map(|sequence| Growth::new(sequence, shape)).collect();
+        for (index, layer) in weights.layers.iter().enumerate() {
+            self.project(config, layer, index, pool);
+            self.open_pages(sequences, shape, index);
+            for (growth, open) in growths.iter_mut().zip(split_open(&self.open, sequences, shape)) {
+                growth.keep(index, open, shape);
+            }
+            self.attend(config, sequences, shape, index, pool);
+            self.mix(config, layer, pool);
+        }
+        let logits = self.logits(config, weights, sequences, pool);
+        growths.into_iter().zip(logits).map(|(growth, logits)| growth.finish(logits, memory)).collect()
+    }
+
+    /// Makes room, and fills in embeddings and rotary positions.
+    fn begin(&mut self, config: &Config, weights: &Weights, sequences: &[Sequence<'_>]) {
+        let rows: usize = sequences.iter().map(|sequence| sequence.tokens.len()).sum();
+        let (width, queries, keys, wide) = (config.width, config.query_width(), config.key_width(), config.feed_forward);
+        for (buffer, width) in [
+            (&mut self.stream, width),
+            (&mut self.queries, queries),
+            (&mut self.keys, keys),
+            (&mut self.values, keys),
+            (&mut self.addend, width),
+            (&mut self.up, wide),
+        ] {
+            buffer.resize(rows * width, 0.0);
+        }
+        self.normed.resize(rows, width);
+        self.attended.resize(rows, queries);
+        self.gate.resize(rows, wide);
+        let open: usize = sequences.iter().map(Sequence::open_pages).sum();
+        // Positions that are not written must be numbers: their probability is zero.
+        self.open.clear();
+        self.open.resize(open * PageShape::new(config).layer(), 0.0);
+        let tokens = sequences.iter().flat_map(|sequence| sequence.tokens);
+        for (token, row) in tokens.zip(self.stream.chunks_exact_mut(width)) {
             weights.embedding.row(token.index(), row);
             if config.embedding_scale != 1.0 {
                 row.iter_mut().for_each(|element| *element *= config.embedding_scale);
             }
-            let factors = weights.rope_factors.as_deref();
-            let local = config.window.as_ref().map_or_else(Vec::new, |window| rotation(&window.rope, None, position));
-            rotations.push([rotation(&config.rope, factors, position), local]);
         }
-        let open = sequences.iter().map(Sequence::open_pages).sum::<usize>() * PageShape::new(config).layer();
-        Self {
-            stream,
-            normed: room(config.width),
-            queries: zeros(config.query_width()),
-            keys: zeros(config.key_width()),
-            values: zeros(config.key_width()),
-            attended: room(config.query_width()),
-            addend: zeros(config.width),
-            gate: room(config.feed_forward),
-            up: zeros(config.feed_forward),
-            open: vec![0.0; open],
-            rotations,
+        let positions = || sequences.iter().flat_map(|sequence| (sequence.start()..).take(sequence.tokens.len()));
+        let [global, local] = &mut self.rotations;
+        rotate_all(&config.rope, weights.rope_factors.as_deref(), positions(), global);
+        if let Some(window) = &config.window {
+            rotate_all(&window.rope, None, positions(), local);
         }
     }
 
     /// Makes queries, keys and values.
     fn project(&mut self, config: &Config, layer: &Layer, index: usize, pool: &Pool) {
-        numeric::rms_norm(&self.stream, &layer.attention_norm, config.epsilon, self.normed.values_mut());
-        self.normed.quantise(pool);
+        self.norm(config, &layer.attention_norm, pool);
         let query = Product { matrix: &layer.query, output: &mut self.queries };
         let key = Product { matrix: &layer.key, output: &mut self.keys };
         let value = Product { matrix: &layer.value, output: &mut self.values };
@@ -139,12 +148,20 @@ impl Pass {
                 numeric::rms_norm(&unnormed, norm, config.epsilon, heads);
             }
         }
-        let local = usize::from(config.window(index).is_some());
+        let rotations = &self.rotations[usize::from(config.window(index).is_some())];
         for (heads, width) in [(&mut self.queries, config.query_width()), (&mut self.keys, config.key_width())] {
-            for (row, rotations) in heads.chunks_exact_mut(width).zip(&self.rotations) {
-                numeric::rotate(row, config.head_size, config.rope.pairing, &rotations[local]);
+            for (row, rotation) in heads.chunks_exact_mut(width).zip(rotations.chunks_exact(config.rope.dimensions / 2)) {
+                numeric::rotate(row, config.head_size, config.rope.pairing, rotation);
             }
         }
+    }
+
+    /// Norms the stream, for matrices to read.
+    fn norm(&mut self, config: &Config, weight: &[f32], pool: &Pool) {
+        let stream = &self.stream;
+        self.normed.finish(pool, |first, rows| {
+            numeric::rms_norm(&stream[first * weight.len()..][..rows.len()], weight, config.epsilon, rows);
+        });
     }
 
     /// Lays out this layer's unfinished pages: what was there before, then this pass's positions.
@@ -191,16 +208,15 @@ impl Pass {
 
     /// Adds what attention found to the stream, then what the feed-forward layer makes of it.
     fn mix(&mut self, config: &Config, layer: &Layer, pool: &Pool) {
-        self.attended.quantise(pool);
+        self.attended.finish(pool, |_, _| ());
         multiply(&mut [Product { matrix: &layer.attention_output, output: &mut self.addend }], &self.attended, pool);
         self.add_to_stream(config, layer.attention_output_norm.as_deref());
-        numeric::rms_norm(&self.stream, &layer.feed_forward_norm, config.epsilon, self.normed.values_mut());
-        self.normed.quantise(pool);
+        self.norm(config, &layer.feed_forward_norm, pool);
         let gate = Product { matrix: &layer.gate, output: self.gate.values_mut() };
         let up = Product { matrix: &layer.up, output: &mut self.up };
         multiply(&mut [gate, up], &self.normed, pool);
-        numeric::gated(config.activation, self.gate.values_mut(), &self.up);
-        self.gate.quantise(pool);
+        let (up, wide) = (&self.up, config.feed_forward);
+        self.gate.finish(pool, |first, rows| numeric::gated(config.activation, rows, &up[first * wide..][..rows.len()]));
         multiply(&mut [Product { matrix: &layer.down, output: &mut self.addend }], &self.gate, pool);
         self.add_to_stream(config, layer.feed_forward_output_norm.as_deref());
     }
@@ -226,14 +242,13 @@ impl Pass {
             }
         }
         self.normed.resize(last.len() / config.width, config.width);
-        numeric::rms_norm(&last, &weights.output_norm, config.epsilon, self.normed.values_mut());
-        self.normed.quantise(pool);
+        self.normed.finish(pool, |first, rows| {
+            numeric::rms_norm(&last[first * config.width..][..rows.len()], &weights.output_norm, config.epsilon, rows);
+        });
         let head = weights.head();
-        let mut logits = vec![0.0; last.len() / config.width * head.rows()];
-        if !last.is_empty() {
-            multiply(&mut [Product { matrix: head, output: &mut logits }], &self.normed, pool);
-        }
-        let mut logits = logits.chunks_exact(head.rows());
+        self.logits.resize(last.len() / config.width * head.rows(), 0.0);
+        multiply(&mut [Product { matrix: head, output: &mut self.logits }], &self.normed, pool);
+        let mut logits = self.logits.chunks_exact(head.rows());
         sequences.iter().map(|sequence| if sequence.wants_logits { logits.next() } else { None }.unwrap_or_default().into()).collect()
     }
 }
@@ -247,14 +262,21 @@ fn split_open<'a>(mut open: &'a [f32], sequences: &'a [Sequence<'_>], shape: Pag
     })
 }
 
-/// The cosine and sine of each pair's angle at `position`.
-fn rotation(rope: &Rope, factors: Option<&[f32]>, position: usize) -> Vec<(f32, f32)> {
-    let angle = |pair: usize| {
+/// The cosine and sine of each pair's angle, position after position.
+fn rotate_all(rope: &Rope, factors: Option<&[f32]>, positions: impl Iterator<Item = usize>, rotations: &mut Vec<(f32, f32)>) {
+    let frequency = |pair: usize| {
         let frequency = rope.base.powf(-((2 * pair) as f64) / rope.dimensions as f64);
         let factor = factors.map_or(1.0, |factors| f64::from(factors[pair]));
-        position as f64 / rope.factor * frequency / factor
+        frequency / factor / rope.factor
     };
-    (0..rope.dimensions / 2).map(|pair| (angle(pair).cos() as f32, angle(pair).sin() as f32)).collect()
+    let frequencies: Vec<f64> = (0..rope.dimensions / 2).map(frequency).collect();
+    rotations.clear();
+    for position in positions {
+        rotations.extend(frequencies.iter().map(|frequency| {
+            let (sin, cos) = (position as f64 * frequency).sin_cos();
+            (cos as f32, sin as f32)
+        }));
+    }
 }
 
 /// The pages and slots that a sequence gains, filled layer by layer.
@@ -297,9 +319,9 @@ impl Growth {
         }
     }
 
-    fn finish(self, logits: Arc<[f32]>) -> Continuation {
+    fn finish(self, logits: Arc<[f32]>, memory: &Arc<Memory>) -> Continuation {
         let mut tail = self.kept;
-        tail.extend(self.slots.into_iter().map(|slot| Arc::new(Slot(slot))));
-        Continuation { pages: self.pages.into_iter().map(|page| Arc::new(Page(page))).collect(), tail, logits }
+        tail.extend(self.slots.into_iter().map(|slot| Arc::new(Slot(memory.count(slot)))));
+        Continuation { pages: self.pages.into_iter().map(|page| Arc::new(Page(memory.count(page)))).collect(), tail, logits }
     }
 }

@@ -27,10 +27,14 @@ mod memory;
 mod metadata;
 mod model;
 mod numeric;
+#[cfg(feature = "all-models")]
+mod replay;
 mod source;
 mod weights;
 
 pub use chat::ChatTemplate;
 pub use context::CandleContext;
 pub use model::{CandleLm, CandleOptions};
+#[cfg(feature = "all-models")]
+pub use replay::{ReplayContext, ReplayLm};
 pub use source::{ALIASES, Alias, FetchProgress, ModelSource, cache_folder};

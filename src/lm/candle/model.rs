@@ -2,10 +2,11 @@
 
 use super::chat::ChatTemplate;
 use super::config::Config;
-use super::context::{CandleContext, Node, PAGE, Page, PrefixCache};
+use super::context::{CandleContext, Memory, Node, PAGE, Page, PageShape, PrefixCache};
 use super::files::{ModelFiles, Parts};
-use super::forward::{Continuation, Sequence, forward};
+use super::forward::{Continuation, Pass, Sequence};
 use super::kernels::Pool;
+use super::memory;
 use super::weights::Weights;
 use crate::lm::{LanguageModel, LmError};
 use crate::next_token::NextToken;
@@ -31,6 +32,10 @@ pub struct CandleOptions {
     pub threads: usize,
     /// A `tokenizer.json`, or a folder with one, to use instead of the model's own.
     pub tokenizer: Option<PathBuf>,
+    /// The most bytes that keys and values of all contexts may take together; `None` for what is free when
+    /// the model has been loaded. A token of the default model takes 46 kB, once for all contexts that
+    /// share it.
+    pub context_memory: Option<usize>,
 }
 
 impl CandleOptions {
@@ -54,6 +59,10 @@ pub struct CandleLm {
     chat: Option<ChatTemplate>,
     pool: Pool,
     prefixes: PrefixCache,
+    memory: Arc<Memory>,
+    memory_limit: usize,
+    /// Kept between passes, so that a step allocates only what contexts keep.
+    pass: Pass,
 }
 
 impl CandleLm {
@@ -74,7 +83,7 @@ impl CandleLm {
     pub fn load_with(path: impl AsRef<Path>, options: &CandleOptions) -> Result<Self, LmError> {
         let pool = options.pool();
         let Parts { config, weights, tokenizer, chat } = ModelFiles::open(path.as_ref())?.read(options.tokenizer.as_deref(), &pool)?;
-        let model = Self::from_parts(config, weights, tokenizer.vocabulary().clone(), pool)?;
+        let model = Self::from_parts(config, weights, tokenizer.vocabulary().clone(), pool, options)?;
         Ok(Self { tokenizer: Some(tokenizer), chat, ..model })
     }
 
@@ -114,10 +123,16 @@ impl CandleLm {
         let config = files.config()?;
         let pool = options.pool();
         let weights = files.weights(&config, &pool)?;
-        Self::from_parts(config, weights, vocabulary, pool)
+        Self::from_parts(config, weights, vocabulary, pool, options)
     }
 
-    fn from_parts(config: Config, weights: Weights, vocabulary: Arc<Vocabulary>, pool: Pool) -> Result<Self, LmError> {
+    fn from_parts(
+        config: Config,
+        weights: Weights,
+        vocabulary: Arc<Vocabulary>,
+        pool: Pool,
+        options: &CandleOptions,
+    ) -> Result<Self, LmError> {
         static MODELS: AtomicU64 = AtomicU64::new(0);
         if weights.embedding.rows() != vocabulary.len() {
             return Err(LmError::corrupt(format!(
@@ -127,7 +142,19 @@ impl CandleLm {
             )));
         }
         let prefixes = PrefixCache::new(REMEMBERED);
-        Ok(Self { id: MODELS.fetch_add(1, Ordering::Relaxed), config, weights, vocabulary, tokenizer: None, chat: None, pool, prefixes })
+        Ok(Self {
+            id: MODELS.fetch_add(1, Ordering::Relaxed),
+            config,
+            weights,
+            vocabulary,
+            tokenizer: None,
+            chat: None,
+            pool,
+            prefixes,
+            memory: Arc::default(),
+            memory_limit: options.context_memory.unwrap_or_else(|| memory::available().try_into().unwrap_or(usize::MAX)),
+            pass: Pass::default(),
+        })
     }
 
     fn check_token(&self, token: TokenId) -> Result<(), LmError> {
@@ -144,6 +171,32 @@ impl CandleLm {
         Err(LmError::too_long(format!(
             "{tokens} tokens do not fit into the model's context of {}; shorten the prompt or the answer",
             self.config.context_length
+        )))
+    }
+
+    fn forward(&mut self, sequences: &[Sequence<'_>]) -> Vec<Continuation> {
+        self.pass.forward(&self.config, &self.weights, sequences, &self.memory, &self.pool)
+    }
+
+    /// Bytes that keys and values take, of all contexts that live and of prompts that are remembered.
+    pub fn memory_in_use(&self) -> usize {
+        self.memory.in_use()
+    }
+
+    /// Makes sure that `needed` more bytes of keys and values may be had: prompts are forgotten first.
+    fn check_memory(&mut self, needed: usize) -> Result<(), LmError> {
+        let limit = self.memory_limit;
+        let fits = |model: &Self| model.memory_in_use().saturating_add(needed) <= limit;
+        if !fits(self) {
+            self.prefixes.clear();
+        }
+        if fits(self) {
+            return Ok(());
+        }
+        Err(LmError::too_little_memory(format!(
+            "contexts take {} bytes and would take {needed} more, but may take {limit}; use fewer particles, a shorter prompt or \
+             answer, or allow more memory",
+            self.memory_in_use()
         )))
     }
 
@@ -175,12 +228,13 @@ impl LanguageModel for CandleLm {
             return Ok(context);
         }
         let mut pages = self.prefixes.shared_pages(prompt);
+        self.check_memory(PageShape::new(&self.config).bytes(prompt.len() - pages.len() * PAGE))?;
         loop {
             let rest = &prompt[pages.len() * PAGE..];
             let last = rest.len() <= CHUNK;
             let tokens = if last { rest } else { &rest[..CHUNK] };
             let sequence = Sequence { pages: &pages, tail: &[], tokens, wants_logits: last };
-            let continuation = forward(&self.config, &self.weights, &[sequence], &self.pool).remove(0);
+            let continuation = self.forward(&[sequence]).remove(0);
             if last {
                 let context = self.context(pages.into(), continuation);
                 self.prefixes.insert(prompt, context.clone());
@@ -209,6 +263,10 @@ impl LanguageModel for CandleLm {
             });
             wanted.push(number);
         }
+        // A token takes a slot; the sixteenth makes a page of them, which takes sixteen.
+        let shape = PageShape::new(&self.config);
+        let grows = |(context, _): &(&CandleContext, &TokenId)| shape.bytes(if context.0.tail.len() + 1 == PAGE { PAGE } else { 1 });
+        self.check_memory(distinct.iter().map(grows).sum())?;
         // Neighbours that share pages read them together. Order changes no bits.
         let mut order: Vec<usize> = (0..distinct.len()).collect();
         let chain = |number: usize| distinct[number].0.0.pages.iter().map(Arc::as_ptr);
@@ -220,7 +278,7 @@ impl LanguageModel for CandleLm {
                 Sequence { pages: &context.0.pages, tail: &context.0.tail, tokens: std::slice::from_ref(token), wants_logits: true }
             })
             .collect();
-        let continuations = forward(&self.config, &self.weights, &sequences, &self.pool);
+        let continuations = self.forward(&sequences);
         let mut extended = vec![None; distinct.len()];
         for (number, continuation) in order.into_iter().zip(continuations) {
             extended[number] = Some(self.context(distinct[number].0.0.pages.clone(), continuation));

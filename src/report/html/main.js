@@ -105,13 +105,14 @@ function themes(repaint) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
 }
 
-/** What is chosen at first: what the address asks for, else the most surprising token of the heaviest text. */
+/** What is chosen at first: what the address asks for, else the most surprising word of the heaviest text. */
 function firstChoice(run, selection) {
   const place = asked.get("particle");
   const lineage = run.lineages.find(({ places }) => place !== null && places.includes(Number(place))) ?? run.lineages[0] ?? null;
   const path = lineage ? run.path(lineage.last) : [];
   const wanted = asked.get("token");
-  const surprising = path.reduce((best, index) => (best === null || run.surprisal(index) > run.surprisal(best) ? index : best), null);
+  const words = path.filter((index) => run.tokenText(index) !== "");
+  const surprising = words.reduce((best, index) => (best === null || run.surprisal(index) > run.surprisal(best) ? index : best), null);
   selection.choose(lineage, wanted === null ? surprising : path[Number(wanted)], path);
 }
 

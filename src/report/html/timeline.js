@@ -2,7 +2,7 @@
 // and the evidence so far. One canvas holds the picture, one above it what is chosen and pointed at, so that
 // pointing costs nothing on large runs.
 
-const LEFT = 58, RIGHT = 18, TOP = 10, CURVE = 82, GAP = 30, AXIS = 26;
+const LEFT = 58, RIGHT = 18, TOP = 28, CURVE = 82, GAP = 30, AXIS = 26;
 
 /** Widths of lines by weight: up to so many times the mean weight, so many pixels. */
 const WIDTHS = [[0.1, 0.7], [0.6, 1.1], [1.6, 1.7], [4, 2.5], [Infinity, 3.6]];
@@ -137,7 +137,7 @@ class Timeline {
     const { run, context } = this;
     context.fillStyle = this.colours["accent-soft"];
     run.steps.forEach((step, at) => {
-      if (step.ancestors) context.fillRect(this.x(at), TOP - 4, Math.max(this.each, 1.5), this.bottom - TOP + 4);
+      if (step.ancestors) context.fillRect(this.x(at), TOP - 2, Math.max(this.each, 1.5), this.bottom - TOP + 2);
     });
   }
 
@@ -150,12 +150,14 @@ class Timeline {
   }
 
   #placeAxis() {
+    this.#label("Particles", LEFT, TOP - 15, "left", this.colours.ink);
     const every = Math.ceil(14 / this.row);
     for (let place = 0; place < this.run.places; place += every) this.#label(String(place), LEFT - 12, this.y(place));
   }
 
   #stepAxis() {
     const steps = this.run.steps.length;
+    this.#label("step", LEFT - 12, this.bottom + 14);
     const every = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].find((every) => every * this.each >= 44) ?? 2000;
     for (let step = 0; step < steps; step += every) this.#label(String(step), this.x(step), this.bottom + 14, "center");
   }

@@ -34,6 +34,7 @@ impl Tokenizer {
     /// If the file is broken, does not say how its tokens stand for bytes in a way that tamis knows, or
     /// no token ends a text.
     pub fn from_json(json: &[u8], size: usize, ends: &EndTokens) -> Result<Self, VocabularyError> {
+        outline(json)?;
         let mut parts = Parts::from_bytes(json)
             .map_err(|error| VocabularyError::with_source("this is no tokenizer.json that tamis can read", error))?;
         // These are for training in batches; a prompt is neither cut nor filled up.
@@ -57,6 +58,24 @@ impl Tokenizer {
         let vocabulary = Arc::new(Vocabulary::new(tokens)?);
         Ok(Self { encoder: Box::new(parts.into_inner()), vocabulary, bos: begin, add_bos: begin.is_some() })
     }
+}
+
+/// Refuses what the crate would panic at: broken JSON, and the one kind of part that it reads unchecked.
+fn outline(json: &[u8]) -> Result<(), VocabularyError> {
+    #[derive(serde::Deserialize)]
+    struct Outline {
+        normalizer: Option<Value>,
+    }
+    fn has_precompiled(step: &Value) -> bool {
+        let inner = step.get("normalizers").and_then(Value::as_array);
+        step["type"] == "Precompiled" || step.get("precompiled_charsmap").is_some() || inner.into_iter().flatten().any(has_precompiled)
+    }
+    let outline: Result<Outline, _> = serde_json::from_slice(json);
+    let outline = outline.map_err(|error| VocabularyError::new(format!("this is no tokenizer.json: {error}")))?;
+    if outline.normalizer.is_some_and(|normalizer| has_precompiled(&normalizer)) {
+        return Err(VocabularyError::new("the tokenizer normalises texts by a precompiled map of characters, which tamis does not do"));
+    }
+    Ok(())
 }
 
 /// The token that the file's own rules put before a text.
@@ -191,8 +210,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_an_error() {
-        assert!(Tokenizer::from_json(b"{", 4, &EndTokens::default()).is_err());
+        assert!(Tokenizer::from_json(b"{\n", 4, &EndTokens::default()).unwrap_err().to_string().contains("line 2"));
         let mut json = byte_level();
+        json["normalizer"] = json!({"type": "Sequence", "normalizers": [{"type": "Precompiled", "precompiled_charsmap": "AAAA"}]});
+        assert!(tokenizer(&json).unwrap_err().to_string().contains("precompiled"));
+        json["normalizer"] = Value::Null;
         json["decoder"] = json!({"type": "WordPiece", "prefix": "##", "cleanup": true});
         assert!(tokenizer(&json).unwrap_err().to_string().contains("WordPiece"));
         json["decoder"] = Value::Null;

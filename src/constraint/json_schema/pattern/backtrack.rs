@@ -222,7 +222,10 @@ impl Run<'_> {
                 }
                 Instruction::Look { negated, after } => {
                     let mut inside = registers.clone();
+                    // What was tried in an earlier run of the look-around may have matched.
+                    let tried = std::mem::take(&mut self.tried);
                     let matches = self.from(at + 1, position, &mut inside)?;
+                    self.tried = tried;
                     if matches != *negated {
                         if matches {
                             *registers = inside;

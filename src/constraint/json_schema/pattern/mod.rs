@@ -21,6 +21,10 @@ use backtrack::Matcher;
 use regex_syntax::hir::Hir;
 use std::sync::Arc;
 
+/// The most memory that an automaton may take, in bytes. A pattern of a schema that needs more is judged by
+/// a wider one while it is written.
+const SIZE_LIMIT: usize = 16 << 20;
+
 /// A compiled pattern.
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
@@ -49,7 +53,7 @@ pub(super) fn compile(source: &str) -> Result<Pattern, ConstraintError> {
             Err(Problem::TooLarge) => {}
         }
     }
-    made(Regex::from_hir(source, &translate::anything())?, false)
+    made(Regex::from_hir(source, &translate::anything(), SIZE_LIMIT)?, false)
 }
 
 /// Whether `source` is a regular expression of ECMA-262; escapes of letters that mean nothing are not.
@@ -61,7 +65,7 @@ fn automaton(source: &str, node: &syntax::Node) -> Result<Regex, Problem> {
     let mut looks = Vec::new();
     let hir = Hir::concat(vec![translate::anything(), translate::hir(node, &mut looks), translate::anything()]);
     let made = match looks.is_empty() {
-        true => Regex::from_hir(source, &hir),
+        true => Regex::from_hir(source, &hir, SIZE_LIMIT),
         false => Regex::from_automaton(source, Ok(alternating::explore(node)?)),
     };
     made.map_err(|error| if error.is_unsatisfiable() { Problem::NoText } else { Problem::TooLarge })
@@ -169,6 +173,12 @@ mod tests {
         ] {
             assert_eq!(compile(pattern).unwrap().matches(text), matches, "{pattern} on {text:?}");
         }
+    }
+
+    #[test]
+    fn a_look_around_that_matched_matches_again() {
+        let matcher = Matcher::new(&syntax::parse("b(?!b*)", false).unwrap(), false);
+        assert_eq!(matcher.matches("bb"), Some(false));
     }
 
     #[test]

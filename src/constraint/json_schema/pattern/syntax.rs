@@ -353,8 +353,7 @@ impl Parser<'_> {
         let begin = self.at - 1;
         let negated = self.take("^");
         let mut class = ClassUnicode::empty();
-        loop {
-            let Some(low) = self.class_atom(begin)? else { break };
+        while let Some(low) = self.class_atom(begin)? {
             if !self.rest().starts_with('-') || self.rest().starts_with("-]") {
                 class.union(&low);
                 continue;

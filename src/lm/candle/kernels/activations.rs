@@ -8,6 +8,9 @@ use super::format::BLOCK;
 use super::pool::Pool;
 use crate::simd::{self, LANES, ROUND, Vector, Wide, fold_halves};
 
+/// Fewer values than this are faster done by one thread than handed to another.
+const SERIAL: usize = 8192;
+
 /// Rows of `f32` that matrices are multiplied with, and the codes that quantised matrices read.
 #[derive(Debug, Default)]
 pub(crate) struct Activations {
@@ -50,14 +53,22 @@ impl Activations {
         &self.values
     }
 
-    /// The rows, to be written; then [`Activations::quantise`] is due.
+    /// The rows, to be written; then [`Activations::finish`] is due.
     pub(crate) fn values_mut(&mut self) -> &mut [f32] {
         &mut self.values
     }
 
-    /// Makes the codes of the values.
-    pub(crate) fn quantise(&mut self, _pool: &Pool) {
-        simd::run(Quantise { values: &self.values, blocks: &mut self.blocks });
+    /// Makes the codes of the values, after `finish` has given these their last form: it gets the number
+    /// of the first of some rows, and the rows.
+    pub(crate) fn finish(&mut self, pool: &Pool, finish: impl Fn(usize, &mut [f32]) + Sync) {
+        let rows = self.rows();
+        let rows = if self.values.len() < SERIAL { rows } else { rows.div_ceil(pool.threads()) }.max(1);
+        let values = self.values.chunks_mut((rows * self.columns).max(1)).enumerate();
+        let blocks = self.blocks.chunks_mut((rows * self.columns / BLOCK).max(1)).chain(std::iter::repeat_with(Default::default));
+        pool.run_with(values.zip(blocks), |((part, values), blocks)| {
+            finish(part * rows, values);
+            simd::run(Quantise { values, blocks });
+        });
     }
 
     pub(super) fn columns(&self) -> usize {

@@ -7,14 +7,13 @@ use super::pool::Pool;
 use super::{avx2, avx512};
 use super::{float, portable};
 use crate::lm::LmError;
+use crate::simd::pieces;
 use candle_core::quantized::GgmlDType;
 use half::{bf16, f16};
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 
-/// Rows of activations that a tile meets at once.
-const ROWS: usize = 4;
 /// Tasks for each thread in a product: enough for the fastest to help the slowest.
 const TASKS: usize = 4;
 
@@ -113,6 +112,9 @@ fn quantised_tiles<F: Format>(
 
 /// [`TILE`] rows of weights.
 trait Tile {
+    /// How many rows of activations to meet at once: 4 or 8.
+    fn most_rows(&self) -> usize;
+
     /// Their products with `M` rows of activations.
     fn dot<const M: usize>(&self, rows: [Row<'_>; M]) -> [[f32; TILE]; M];
 }
@@ -126,13 +128,14 @@ fn multiply_each<T: Tile>(
 ) {
     for number in tiles {
         let tile = tile(number);
-        for first in (0..activations.rows()).step_by(ROWS) {
-            let row = |m: usize| activations.row(first + m);
-            match activations.rows() - first {
-                1 => put(number, first, &tile.dot::<1>(std::array::from_fn(row))),
-                2 => put(number, first, &tile.dot::<2>(std::array::from_fn(row))),
-                3 => put(number, first, &tile.dot::<3>(std::array::from_fn(row))),
-                _ => put(number, first, &tile.dot::<ROWS>(std::array::from_fn(row))),
+        for rows in pieces(0..activations.rows(), tile.most_rows()) {
+            let row = |m: usize| activations.row(rows.start + m);
+            match rows.len() {
+                8 => put(number, rows.start, &tile.dot::<8>(std::array::from_fn(row))),
+                4 => put(number, rows.start, &tile.dot::<4>(std::array::from_fn(row))),
+                3 => put(number, rows.start, &tile.dot::<3>(std::array::from_fn(row))),
+                2 => put(number, rows.start, &tile.dot::<2>(std::array::from_fn(row))),
+                _ => put(number, rows.start, &tile.dot::<1>(std::array::from_fn(row))),
             }
         }
     }
@@ -141,6 +144,10 @@ fn multiply_each<T: Tile>(
 struct FloatTile<'a>(&'a [f32]);
 
 impl Tile for FloatTile<'_> {
+    fn most_rows(&self) -> usize {
+        4
+    }
+
     fn dot<const M: usize>(&self, rows: [Row<'_>; M]) -> [[f32; TILE]; M] {
         float::dot(self.0, rows.map(|row| row.values))
     }
@@ -153,6 +160,16 @@ struct QuantisedTile<'a, F> {
 }
 
 impl<F: Format> Tile for QuantisedTile<'_, F> {
+    #[inline]
+    fn most_rows(&self) -> usize {
+        match self.level {
+            // 32 registers hold the sums of eight rows.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => 8,
+            _ => 4,
+        }
+    }
+
     #[inline]
     fn dot<const M: usize>(&self, rows: [Row<'_>; M]) -> [[f32; TILE]; M] {
         let rows = rows.map(|row| row.blocks);
@@ -316,9 +333,7 @@ fn for_each_tile<T: Send>(memory: &mut [T], tile: usize, pool: &Pool, fill: impl
         return;
     }
     let per_task = (memory.len() / tile).div_ceil(pool.threads() * TASKS).max(1);
-    let parts: Vec<Mutex<&mut [T]>> = memory.chunks_mut(tile * per_task).map(Mutex::new).collect();
-    pool.run(parts.len(), |task| {
-        let mut part = parts[task].lock().expect("no other task has this part");
+    pool.run_with(memory.chunks_mut(tile * per_task).enumerate(), |(task, part)| {
         for (number, memory) in part.chunks_exact_mut(tile).enumerate() {
             fill(task * per_task + number, memory);
         }
@@ -407,7 +422,7 @@ mod tests {
         let mut activations = Activations::default();
         activations.resize(rows, columns);
         activations.values_mut().copy_from_slice(&noise(rows * columns, 2));
-        activations.quantise(pool);
+        activations.finish(pool, |_, _| ());
         activations
     }
 
@@ -464,14 +479,14 @@ mod tests {
         for format in FORMATS {
             for (rows, columns) in shapes(format) {
                 let (matrix, _) = matrix(format, rows, columns, &pools[0]);
-                let all = activations(7, columns, &pools[0]);
+                let all = activations(13, columns, &pools[0]);
                 let expected = product(Level::Portable, &matrix, &all, &pools[0]);
                 for level in Level::all() {
-                    for batch in 1..=7 {
+                    for batch in [1, 2, 3, 4, 5, 7, 8, 13] {
                         let mut some = Activations::default();
                         some.resize(batch, columns);
                         some.values_mut().copy_from_slice(&all.values()[..batch * columns]);
-                        some.quantise(&pools[0]);
+                        some.finish(&pools[0], |_, _| ());
                         let output = product(level, &matrix, &some, &pools[batch % 2]);
                         assert_eq!(output, expected[..batch * rows], "{format:?} {level:?}, {rows} x {columns}, {batch} rows");
                     }
@@ -498,7 +513,7 @@ mod tests {
             activations.resize(2, columns);
             activations.values_mut()[..columns].fill(127.0);
             activations.values_mut()[columns..].fill(-127.0);
-            activations.quantise(&pool);
+            activations.finish(&pool, |_, _| ());
             for level in Level::all() {
                 let output = product(level, &matrix, &activations, &pool);
                 for (number, output) in output.iter().enumerate() {

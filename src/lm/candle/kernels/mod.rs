@@ -2,13 +2,16 @@
 //!
 //! Weights are repacked once, at load, into tiles of sixteen rows that vectors meet side by side
 //! ([`format`]); activations are quantised to eight bits ([`activations`]), row by row; a [`Matrix`]
-//! multiplies the two over a help-first [`Pool`]. Each tile is loaded once for up to four rows, so that a
+//! multiplies the two over a help-first [`Pool`]. Each tile is loaded once for four or eight rows, so that a
 //! batch of particles costs little more than one. [`avx2`] and [`avx512`] are chosen when the program
-//! runs, [`portable`] is for other machines and is what they are tested against.
+//! runs, [`portable`] is for other machines and is what they are tested against: integers are the same on
+//! all, and sums of blocks are the same to the bit wherever multiplication and addition are fused.
 //!
-//! A row's result depends on that row alone: not on the batch, and not on the number of threads. All
-//! unsafe code of the forward pass is here: vector loads and stores, one call into each vector kernel, the
-//! pool's borrowed jobs, and writing an output from several threads.
+//! A row's result depends on that row alone: not on the batch, and not on the number of threads. Unsafe
+//! code of the forward pass is here and in [`simd`](crate::simd): vector loads and stores, one call into
+//! each vector kernel, the pool's borrowed jobs, and writing an output from several threads.
+
+#![allow(clippy::needless_range_loop, reason = "kernels index several arrays alike, and indices show it")]
 
 mod activations;
 #[cfg(target_arch = "x86_64")]

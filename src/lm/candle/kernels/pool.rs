@@ -102,6 +102,20 @@ impl Pool {
     }
 }
 
+impl Pool {
+    /// Calls `task` with each of `parts`, on several threads; returns when all are done.
+    ///
+    /// # Panics
+    /// As [`Pool::run`].
+    pub(crate) fn run_with<T: Send>(&self, parts: impl Iterator<Item = T>, task: impl Fn(T) + Sync) {
+        let parts: Vec<Mutex<Option<T>>> = parts.map(|part| Mutex::new(Some(part))).collect();
+        self.run(parts.len(), |index| {
+            let part = parts[index].lock().unwrap_or_else(PoisonError::into_inner).take();
+            task(part.expect("a task is done once"));
+        });
+    }
+}
+
 impl Shared {
     /// Takes one task and does it; false where none is left.
     fn help(&self) -> bool {

@@ -34,6 +34,12 @@ impl GgufFile {
         Ok(Self { map, content })
     }
 
+    /// The header and the bytes of the whole file.
+    #[cfg(feature = "all-models")]
+    pub(in crate::lm::candle) fn into_parts(self) -> (Content, Mmap) {
+        (self.content, self.map)
+    }
+
     /// What the file says about itself.
     pub(in crate::lm::candle) fn metadata(&self) -> &HashMap<String, Value> {
         &self.content.metadata

@@ -1,4 +1,4 @@
-//! Strings and numbers while they are written, and what the nodes think of them so far.
+//! A string while it is written, and what the nodes think of it so far.
 //!
 //! Rules are asked when bytes that came together have been taken, not at each of them: what has failed
 //! for a prefix fails for every text that begins so, and asking late gives the same answer. Patterns are
@@ -8,9 +8,8 @@ use super::JsonSchema;
 use super::container::Aside;
 use super::expected::ExpectedId;
 use super::node::{Kind, Node, NodeId};
-use super::number::{Bound, Decimal, NumberRules};
 use super::plan::{Plan, Verdict, Verdicts};
-use super::refusal::Reason;
+use super::refusal::{Failure, Reason};
 use super::strings::{Limit, StringRules, TextAutomaton};
 use super::text::Inside;
 use super::value::Value;
@@ -37,71 +36,6 @@ pub(super) struct OpenString {
     /// is compared.
     text: Option<SmallVec<[u8; 16]>>,
 }
-
-/// A number that is being written.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct OpenNumber {
-    pub(super) phase: Phase,
-    pub(super) expected: ExpectedId,
-    pub(super) own: Verdicts,
-    /// Whether the value is compared with others.
-    recorded: bool,
-    /// The text so far, where any rule is open or the value is compared.
-    text: Option<SmallVec<[u8; 16]>>,
-}
-
-/// Where in the spelling of a number it stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Phase {
-    Minus,
-    Zero,
-    Whole,
-    Point,
-    Fraction,
-    Exponent,
-    ExponentSign,
-    ExponentDigits,
-}
-
-impl Phase {
-    pub(super) fn first(byte: u8) -> Self {
-        match byte {
-            b'-' => Self::Minus,
-            b'0' => Self::Zero,
-            _ => Self::Whole,
-        }
-    }
-
-    pub(super) fn is_complete(self) -> bool {
-        matches!(self, Self::Zero | Self::Whole | Self::Fraction | Self::ExponentDigits)
-    }
-
-    /// The phase after one more byte of the number; `None` where the byte is none of it.
-    pub(super) fn next(self, byte: u8) -> Option<Self> {
-        Some(match (self, byte) {
-            (Self::Minus, b'0') => Self::Zero,
-            (Self::Minus, b'1'..=b'9') | (Self::Whole, b'0'..=b'9') => Self::Whole,
-            (Self::Zero | Self::Whole, b'.') => Self::Point,
-            (Self::Point | Self::Fraction, b'0'..=b'9') => Self::Fraction,
-            (Self::Zero | Self::Whole | Self::Fraction, b'e' | b'E') => Self::Exponent,
-            (Self::Exponent, b'+' | b'-') => Self::ExponentSign,
-            (Self::Exponent | Self::ExponentSign | Self::ExponentDigits, b'0'..=b'9') => Self::ExponentDigits,
-            _ => return None,
-        })
-    }
-
-    pub(super) fn expected(self) -> &'static str {
-        match self {
-            Self::Minus | Self::Point | Self::ExponentSign => "a digit",
-            Self::Exponent => "a digit or the sign of the exponent",
-            Self::Zero => "a decimal point or the end of the number",
-            _ => "a digit or the end of the number",
-        }
-    }
-}
-
-/// An entry's rule that has just failed.
-pub(super) type Failure = Option<(NodeId, Reason)>;
 
 impl OpenString {
     pub(super) fn new(schema: &JsonSchema, expected: ExpectedId, own: Verdicts, recorded: bool) -> Self {
@@ -230,7 +164,7 @@ impl OpenString {
     /// What a walk through plain text has to carry, where that is little: at most one entry's rules are open,
     /// of which one pattern and lengths, and the document does not survive its failing (`survives`).
     pub(super) fn plain<'a>(&self, schema: &'a JsonSchema, survives: impl Fn(usize) -> bool) -> Option<PlainString<'a>> {
-        if matches!(self.inside, Inside::Escape | Inside::Hex { .. } | Inside::Surrogate { .. }) || self.text.is_some() {
+        if matches!(self.inside, Inside::Escape | Inside::Hex { .. } | Inside::Surrogate { .. }) {
             return None;
         }
         let mut plain = PlainString {
@@ -239,6 +173,7 @@ impl OpenString {
             length_cap: self.length_cap.0,
             max_length: schema.options.max_string,
             automaton: None,
+            text: self.text.is_some().then(SmallVec::new),
         };
         let Some(plan) = schema.expected(self.expected).plan else { return Some(plain) };
         let (mut at, mut open) = (0, 0);
@@ -249,7 +184,7 @@ impl OpenString {
                 continue;
             }
             open += 1;
-            if open > 1 || states.len() > 1 || survives(entry) {
+            if open > 1 || states.len() > 1 || node.enumeration.is_some() || survives(entry) {
                 return None;
             }
             if let Some(max) = node.strings.max_length {
@@ -270,12 +205,24 @@ impl OpenString {
         listed.filter(|string| string.as_bytes().starts_with(text)).cloned().collect()
     }
 
+    /// The text so far and the strings that it may become, where the document does not survive its being none
+    /// of them (`survives`).
+    pub(super) fn listed<'a>(&'a self, schema: &'a JsonSchema, survives: impl Fn(usize) -> bool) -> Option<(&'a [u8], Vec<&'a str>)> {
+        let (plan, text) = (schema.plan(schema.expected(self.expected).plan?), self.text.as_ref()?);
+        let mut open = schema.string_entries(plan).filter(|(entry, _)| self.own[*entry] == Verdict::Open);
+        let (_, enumeration) = open.find_map(|(entry, node)| Some((entry, node.enumeration.as_ref()?)).filter(|_| !survives(entry)))?;
+        Some((text, enumeration.strings.iter().map(String::as_str).collect()))
+    }
+
     /// Takes over where a walk through plain text stands.
     pub(super) fn catch_up(&mut self, plain: &PlainString<'_>) {
         self.inside = plain.inside;
         self.length = plain.length;
         if let Some((_, _, state)) = plain.automaton {
             self.automata.iter_mut().flatten().for_each(|own| *own = state);
+        }
+        if let (Some(text), Some(more)) = (&mut self.text, &plain.text) {
+            text.extend_from_slice(more);
         }
     }
 
@@ -357,13 +304,15 @@ impl OpenString {
 }
 
 /// The part of an [`OpenString`] that plain text changes, where it is small.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct PlainString<'a> {
     pub(super) inside: Inside,
     length: u64,
     length_cap: u64,
     max_length: Option<u64>,
     automaton: Option<(&'a StringRules, &'a TextAutomaton, RegexState)>,
+    /// The text since the walk began, where it is wanted at the end.
+    text: Option<SmallVec<[u8; 24]>>,
 }
 
 impl PlainString<'_> {
@@ -374,7 +323,10 @@ impl PlainString<'_> {
 
     /// Takes one byte that stands as it is.
     pub(super) fn push(&self, byte: u8, inside: Inside) -> Option<Self> {
-        let mut after = Self { inside, ..*self };
+        let mut after = Self { inside, ..self.clone() };
+        if let Some(text) = &mut after.text {
+            text.push(byte);
+        }
         if byte & 0xC0 != 0x80 {
             if self.max_length.is_some_and(|max| self.length >= max) {
                 return None;
@@ -395,85 +347,6 @@ impl PlainString<'_> {
 fn length_cap(node: &Node) -> u64 {
     let rules = &node.strings;
     rules.min_length.unwrap_or(0).max(rules.max_length.map_or(0, |max| max.saturating_add(1)))
-}
-
-impl OpenNumber {
-    pub(super) fn new(expected: ExpectedId, own: Verdicts, byte: u8, recorded: bool) -> Self {
-        let text = (recorded || own.contains(&Verdict::Open)).then(|| SmallVec::from_slice(&[byte]));
-        Self { phase: Phase::first(byte), expected, own, recorded, text }
-    }
-
-    /// Takes one more byte, after which the number is in `phase`.
-    pub(super) fn push(&mut self, phase: Phase, byte: u8) {
-        self.phase = phase;
-        if let Some(text) = &mut self.text {
-            text.push(byte);
-        }
-    }
-
-    /// Lets the entries fail that no number beginning so satisfies, and tells of the first.
-    pub(super) fn judge_prefix(&mut self, schema: &JsonSchema) -> Failure {
-        let text = self.text.take()?;
-        let failure = {
-            let text = std::str::from_utf8(&text).expect("numbers are written in ASCII");
-            self.judge(schema, |node| number_prefix_reason(node, text, schema.options.exponents))
-        };
-        if self.recorded || self.own.contains(&Verdict::Open) {
-            self.text = Some(text);
-        }
-        failure
-    }
-
-    /// Decides all verdicts: the number has ended. With its value, where it is compared with others.
-    pub(super) fn finish(&mut self, schema: &JsonSchema) -> (Failure, Option<Value>) {
-        let Some(text) = self.text.take() else { return (None, None) };
-        let Some(number) = std::str::from_utf8(&text).ok().and_then(Decimal::parse) else { return (None, None) };
-        let failure = self.judge(schema, |node| number_reason(node, &number));
-        self.own.iter_mut().filter(|own| **own == Verdict::Open).for_each(|own| *own = Verdict::Holds);
-        (failure, self.recorded.then(|| Value::number(number)))
-    }
-
-    fn judge(&mut self, schema: &JsonSchema, reason: impl Fn(&Node) -> Option<Reason>) -> Failure {
-        let plan = schema.plan(schema.expected(self.expected).plan?);
-        let mut first = None;
-        for (own, entry) in self.own.iter_mut().zip(&plan.entries) {
-            if *own == Verdict::Open
-                && let Some(reason) = reason(schema.node(entry.node))
-            {
-                *own = Verdict::Fails;
-                first.get_or_insert((entry.node, reason));
-            }
-        }
-        first
-    }
-}
-
-fn number_prefix_reason(node: &Node, text: &str, exponents: bool) -> Option<Reason> {
-    let integer = node.types.integer;
-    if integer && !exponents && text.split_once('.').is_some_and(|(_, decimals)| decimals.bytes().any(|digit| digit != b'0')) {
-        return Some(Reason::Integer);
-    }
-    if !node.numbers.may_accept(text, integer, exponents) {
-        return Some(Reason::Number);
-    }
-    let enumeration = node.enumeration.as_ref()?;
-    let may_be = |value: &Decimal| {
-        let bound = Some(Bound { value: value.clone(), exclusive: false });
-        NumberRules { minimum: bound.clone(), maximum: bound, multiple_of: None }.may_accept(text, value.is_integer(), exponents)
-    };
-    (!enumeration.numbers.iter().any(may_be)).then_some(Reason::Enumeration)
-}
-
-fn number_reason(node: &Node, value: &Decimal) -> Option<Reason> {
-    if node.types.integer && !value.is_integer() {
-        return Some(Reason::Integer);
-    }
-    if !node.numbers.accepts(value) {
-        let bounds = NumberRules { multiple_of: None, ..node.numbers.clone() };
-        return Some(if bounds.accepts(value) { Reason::MultipleOf } else { Reason::Number });
-    }
-    let enumeration = node.enumeration.as_ref()?;
-    (!enumeration.numbers.contains(value)).then_some(Reason::Enumeration)
 }
 
 impl JsonSchema {

@@ -1,0 +1,193 @@
+//! JSON Schema: tamis beside llguidance, on the same schemas, texts and tokens, in the same run.
+//!
+//! Schemas are every eighteenth of MaskBench's (in `../shared/data`, or `TAMIS_SHARED`), texts their valid
+//! instances with the keys as they stand, tokens by longest match. Only schemas count that both engines
+//! take, and texts that both accept. Each number is a time in microseconds; the last column is
+//! llguidance's over tamis's: above 1, tamis is faster.
+
+mod vocabularies;
+
+use llguidance::api::TopLevelGrammar;
+use llguidance::{Matcher, ParserFactory};
+use serde_json::Value;
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+use tamis::constraint::json_schema::{JsonState, Options};
+use tamis::constraint::{Constraint, JsonSchema};
+use tamis::vocab::{Token, TokenId, TokenSet, Vocabulary};
+use toktrie::{ApproximateTokEnv, TokEnv, TokRxInfo, TokTrie};
+use vocabularies::Tokens;
+
+fn main() {
+    let every: usize = std::env::args().nth(1).map_or(18, |every| every.parse().expect("every how many schemas"));
+    match vocabularies::default_model() {
+        Some(tokens) => compare("the default model", tokens, every),
+        None => println!("the default model is not in the cache (TAMIS_BENCH_GGUF names another file)"),
+    }
+    compare("Llama 3", vocabularies::llama3(), every);
+}
+
+/// The times of one engine.
+#[derive(Default)]
+struct Times {
+    compile: Vec<f64>,
+    allows: Vec<f64>,
+    advance: Vec<f64>,
+    mask: Vec<f64>,
+    fork: Vec<f64>,
+}
+
+fn compare(name: &str, tokens: Tokens, every: usize) {
+    let end = tokens.len() as u32 - 1;
+    let info =
+        TokRxInfo { vocab_size: tokens.len() as u32, tok_eos: end, tok_bos: None, tok_pad: None, tok_unk: None, tok_end_of_turn: None };
+    let env: TokEnv = Arc::new(ApproximateTokEnv::new(TokTrie::from(&info, &tokens)));
+    let mut factory = ParserFactory::new_simple(&env).expect("a factory");
+    factory.quiet();
+    let vocabulary = tokens.iter().enumerate().map(|(id, bytes)| match bytes {
+        _ if id as u32 == end => Token::End,
+        bytes if bytes.is_empty() => Token::Control,
+        bytes => Token::Text(bytes.clone()),
+    });
+    let vocabulary = Vocabulary::new(vocabulary).expect("a vocabulary");
+    let (mut ours, mut theirs, mut counts) = (Times::default(), Times::default(), [0; 4]);
+    for (schema, texts) in cases(every) {
+        counts[0] += 1;
+        let mut options = Options::default();
+        options.unknown_keywords = true;
+        let started = Instant::now();
+        let compiled = JsonSchema::with_options(&schema, &options);
+        let our_time = micros(started);
+        let started = Instant::now();
+        let parser = factory.create_parser(TopLevelGrammar::from_json_schema(schema.clone()));
+        let matcher = Matcher::new(parser);
+        let their_time = micros(started);
+        let Ok(compiled) = compiled else { continue };
+        if matcher.is_error() {
+            continue;
+        }
+        counts[1] += 1;
+        ours.compile.push(our_time);
+        theirs.compile.push(their_time);
+        for text in texts {
+            let ids = env.tok_trie().greedy_tokenize(text.as_bytes());
+            let mut probe = matcher.deep_clone();
+            let both = compiled.advance(&compiled.start(), text.as_bytes()).is_some() && probe.consume_tokens(&ids).is_ok();
+            counts[2] += usize::from(both);
+            if both {
+                counts[3] += ids.len();
+                measure_ours(&compiled, &vocabulary, &ids, &mut ours);
+                measure_theirs(&matcher, &ids, &mut theirs);
+            }
+        }
+    }
+    let [schemas, taken, texts, count] = counts;
+    println!("\n{name}: {} tokens; {taken} of {schemas} schemas, {texts} texts of {count} tokens", tokens.len());
+    println!("state: {} bytes of its own; it shares what it holds of the open values", size_of::<JsonState>());
+    println!("{:10} {:>30} {:>30} {:>22}", "", "tamis mean / p50 / p99", "llguidance", "ratio");
+    for (what, ours, theirs) in [
+        ("compile", &mut ours.compile, &mut theirs.compile),
+        ("allows", &mut ours.allows, &mut theirs.allows),
+        ("advance", &mut ours.advance, &mut theirs.advance),
+        ("mask", &mut ours.mask, &mut theirs.mask),
+        ("fork", &mut ours.fork, &mut theirs.fork),
+    ] {
+        let (a, b) = (summary(ours), summary(theirs));
+        let ratio: Vec<String> = a.iter().zip(b).map(|(a, b)| format!("{:.1}", b / a)).collect();
+        let show = |summary: [f64; 3]| summary.map(|time| format!("{time:.2}")).join(" / ");
+        println!("{what:10} {:>30} {:>30} {:>22}", show(a), show(b), ratio.join(" / "));
+    }
+}
+
+fn measure_ours(schema: &JsonSchema, vocabulary: &Vocabulary, ids: &[u32], times: &mut Times) {
+    let mut mask = TokenSet::new(vocabulary.len());
+    // The first pass warms what is worked out on demand.
+    for warm in [false, true] {
+        let mut state = schema.start();
+        for id in ids {
+            let bytes = vocabulary.bytes(TokenId::new(*id)).expect("a text token");
+            let started = Instant::now();
+            black_box(schema.allows(&state, bytes));
+            let allows = micros(started);
+            let started = Instant::now();
+            if warm {
+                schema.mask(&state, vocabulary.trie(), &mut mask);
+            }
+            let mask = micros(started);
+            let started = Instant::now();
+            let fork = black_box(state.clone());
+            let forked = micros(started);
+            drop(fork);
+            let started = Instant::now();
+            state = schema.advance(&state, bytes).expect("the text is accepted");
+            let advance = micros(started);
+            if warm {
+                times.allows.push(allows);
+                times.mask.push(mask);
+                times.fork.push(forked);
+                times.advance.push(advance);
+            }
+        }
+    }
+}
+
+fn measure_theirs(matcher: &Matcher, ids: &[u32], times: &mut Times) {
+    for warm in [false, true] {
+        let mut matcher = matcher.clone();
+        for id in ids {
+            let started = Instant::now();
+            black_box(matcher.validate_tokens(&[*id]).expect("a verdict"));
+            let allows = micros(started);
+            let started = Instant::now();
+            if warm {
+                black_box(matcher.compute_mask_or_eos().expect("a mask"));
+            }
+            let mask = micros(started);
+            let started = Instant::now();
+            let fork = black_box(matcher.clone());
+            let forked = micros(started);
+            drop(fork);
+            let started = Instant::now();
+            matcher.consume_token(*id).expect("the text is accepted");
+            let advance = micros(started);
+            if warm {
+                times.allows.push(allows);
+                times.mask.push(mask);
+                times.fork.push(forked);
+                times.advance.push(advance);
+            }
+        }
+    }
+}
+
+fn micros(started: Instant) -> f64 {
+    started.elapsed().as_secs_f64() * 1e6
+}
+
+/// Mean, median, and what one in a hundred passes.
+fn summary(times: &mut [f64]) -> [f64; 3] {
+    times.sort_by(f64::total_cmp);
+    let at = |fraction: f64| times.get(((times.len() as f64 - 1.0) * fraction) as usize).copied().unwrap_or(f64::NAN);
+    [times.iter().sum::<f64>() / times.len() as f64, at(0.5), at(0.99)]
+}
+
+/// Schemas with their valid instances.
+fn cases(every: usize) -> Vec<(Value, Vec<String>)> {
+    let root =
+        std::env::var_os("TAMIS_SHARED").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
+    let folder = root.join("data/json/maskbench-dev");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| entry.expect("a file").path())
+        .collect();
+    files.sort();
+    let read = |path: &PathBuf| {
+        let case: Value = serde_json::from_slice(&std::fs::read(path).expect("a file")).expect("JSON");
+        let tests = case["tests"].as_array().expect("tests");
+        let texts = tests.iter().filter(|test| test["valid"] == true).map(|test| test["data"].to_string()).take(4).collect();
+        (case["schema"].clone(), texts)
+    };
+    files.iter().step_by(every).map(read).collect()
+}

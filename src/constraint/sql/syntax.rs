@@ -1,0 +1,252 @@
+//! The query between two tokens: where it stands, which names are in scope, what is open around it.
+//!
+//! An explicit-stack automaton over tokens. [`Place`](super::expression::Place) says where an expression
+//! stands, [`At`] where everything else does; [`Frame`]s are what is open around it: parentheses, calls,
+//! subqueries with the scopes they interrupt. All of it is shared between states, so that taking a token
+//! costs one small step. `tokens.rs` holds the steps, `lexer.rs` makes tokens of bytes.
+
+use super::expression::{Expression, Want};
+use super::names::{NameId, Names};
+use super::scope::{Clause, Scope, SourceName};
+use super::{SqlOptions, SqlProfile};
+use std::sync::Arc;
+
+/// What is recognised: a schema's words, and the options.
+#[derive(Debug)]
+pub(super) struct Language {
+    pub names: Names,
+    pub options: SqlOptions,
+}
+
+/// Where the query stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum At {
+    /// Before SELECT.
+    Start,
+    /// After SELECT: DISTINCT or an item.
+    Select,
+    /// In an expression.
+    Expression(Expression),
+    /// After `T1.`: one of its columns, or `*` where an item begins.
+    Column { source: SourceName, expression: Expression, star: bool },
+    /// After the name of a function.
+    Call { function: u8, expression: Expression },
+    /// After `count(*`.
+    CallStar,
+    /// After `*` as an item.
+    Star,
+    /// After AS of an item.
+    NewName,
+    /// After the name of an item.
+    Named,
+    /// After FROM, JOIN or a comma: a table.
+    Source { joined: bool },
+    /// After a table; `plain` where it may keep its own name.
+    Table { joined: bool, plain: bool },
+    /// After a subquery in FROM.
+    Derived { joined: bool },
+    /// After AS in FROM.
+    Alias { joined: bool },
+    /// After a source that has its name; `joined` where ON may come.
+    Sourced { joined: bool },
+    /// After LEFT or INNER.
+    Join { outer: bool },
+    /// After GROUP or ORDER.
+    By,
+    /// After an ordinal, or ASC or DESC.
+    Term { direction: bool },
+    /// After ORDER BY of a set operation: a column of the result.
+    ResultColumn,
+    /// After LIMIT or OFFSET.
+    Number,
+    /// After that number.
+    Numbered,
+    /// After UNION and the like.
+    SetOperation { all: bool },
+    /// After the parenthesis of a subquery in FROM or of EXISTS.
+    Subquery,
+    /// After EXISTS.
+    Exists { expression: Expression },
+    /// After CAST.
+    Cast { expression: Expression },
+    /// After CASE.
+    Case,
+    /// After AS of CAST.
+    TypeName { has_aggregate: bool },
+    /// After the type of CAST.
+    Typed { has_aggregate: bool },
+    /// After `;`.
+    Closed,
+}
+
+/// What is open around an expression or a query.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Open {
+    Parenthesis,
+    In {
+        items: u8,
+    },
+    Call {
+        function: u8,
+        arguments: u8,
+        distinct: bool,
+    },
+    When {
+        branches: u8,
+    },
+    Then {
+        branches: u8,
+    },
+    Else,
+    Cast,
+    /// A subquery, with the scope around it.
+    Subquery {
+        kind: SubqueryKind,
+        scope: Arc<Scope>,
+    },
+}
+
+/// Where a subquery stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum SubqueryKind {
+    Scalar,
+    In,
+    Exists,
+    Derived { joined: bool },
+}
+
+/// An open thing, the expression around it, and what is open around that.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Frame {
+    pub open: Open,
+    pub outer: Expression,
+    pub below: Option<Arc<Frame>>,
+    pub depth: u8,
+}
+
+/// The query between two tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Syntax {
+    pub at: At,
+    pub scope: Arc<Scope>,
+    pub frame: Option<Arc<Frame>>,
+}
+
+impl Syntax {
+    pub fn start() -> Self {
+        Self { at: At::Start, scope: Arc::new(Scope::new(None)), frame: None }
+    }
+
+    /// The same at another place.
+    pub fn at(&self, at: At) -> Self {
+        Self { at, scope: self.scope.clone(), frame: self.frame.clone() }
+    }
+
+    /// The same at another place of another scope.
+    pub fn within(&self, scope: Scope, at: At) -> Self {
+        Self { at, scope: Arc::new(scope), frame: self.frame.clone() }
+    }
+
+    /// With something opened.
+    pub fn opening(&self, open: Open, outer: Expression, at: At) -> Self {
+        let frame = Frame { open, outer, below: self.frame.clone(), depth: self.depth() + 1 };
+        Self { at, scope: self.scope.clone(), frame: Some(Arc::new(frame)) }
+    }
+
+    /// With the innermost open thing replaced.
+    pub fn reopening(&self, frame: &Frame, open: Open, at: At) -> Self {
+        let frame = Frame { open, outer: frame.outer, below: frame.below.clone(), depth: frame.depth };
+        Self { at, scope: self.scope.clone(), frame: Some(Arc::new(frame)) }
+    }
+
+    /// With the innermost open thing closed.
+    pub fn closing(&self, frame: &Frame, at: At) -> Self {
+        Self { at, scope: self.scope.clone(), frame: frame.below.clone() }
+    }
+
+    pub fn open(&self) -> Option<&Open> {
+        self.frame.as_ref().map(|frame| &frame.open)
+    }
+
+    pub fn depth(&self) -> u8 {
+        self.frame.as_ref().map_or(0, |frame| frame.depth)
+    }
+
+    /// Whether nothing is open within the innermost SELECT.
+    pub fn is_base(&self) -> bool {
+        matches!(self.open(), None | Some(Open::Subquery { .. }))
+    }
+
+    /// The expression that is being written.
+    pub fn expression(&self) -> Option<Expression> {
+        match self.at {
+            At::Select => Some(Expression::new(Want::Value, true)),
+            At::Expression(expression) => Some(expression),
+            _ => None,
+        }
+    }
+
+    /// Whether an item of the select list begins here.
+    pub fn is_item_start(&self) -> bool {
+        self.scope.clause == Clause::Items && self.is_base() && self.expression().is_some_and(Expression::is_empty)
+    }
+
+    /// Whether an argument of an aggregate is being written.
+    pub fn is_in_aggregate(&self) -> bool {
+        let mut frame = self.frame.as_deref();
+        while let Some(Frame { open, below, .. }) = frame {
+            match open {
+                Open::Subquery { .. } => return false,
+                Open::Call { function, .. } if super::keywords::FUNCTIONS[usize::from(*function)].aggregate => return true,
+                _ => frame = below.as_deref(),
+            }
+        }
+        false
+    }
+}
+
+impl Language {
+    pub fn is_extended(&self) -> bool {
+        self.options.profile >= SqlProfile::Extended
+    }
+
+    pub fn most_sources(&self) -> usize {
+        self.options.max_sources.into()
+    }
+
+    /// Whether something more may be opened.
+    pub fn may_open(&self, syntax: &Syntax) -> bool {
+        syntax.depth() < self.options.max_depth
+    }
+
+    /// Whether the clause that is being written may end here.
+    pub fn ends_clause(&self, syntax: &Syntax) -> bool {
+        syntax.is_base()
+            && match syntax.at {
+                At::Table { plain, .. } => plain && syntax.scope.is_discharged(&self.names),
+                At::Sourced { .. } | At::Derived { .. } => syntax.scope.is_discharged(&self.names),
+                At::Expression(expression) => match syntax.scope.clause {
+                    Clause::Items | Clause::Limit | Clause::Offset => false,
+                    Clause::From => expression.is_condition() && syntax.scope.is_discharged(&self.names),
+                    Clause::Where | Clause::Having => expression.is_condition(),
+                    Clause::Group | Clause::Order => expression.is_value(),
+                },
+                At::Term { .. } | At::Numbered => true,
+                _ => false,
+            }
+    }
+
+    /// Whether the text may end here.
+    pub fn may_end(&self, syntax: &Syntax) -> bool {
+        syntax.at == At::Closed || (syntax.frame.is_none() && self.ends_clause(syntax))
+    }
+
+    /// Whether a column of this name may be used without a source.
+    pub fn allows_bare(&self, syntax: &Syntax, name: NameId) -> bool {
+        let scope = &syntax.scope;
+        match scope.clause {
+            Clause::Items | Clause::From => scope.may_want_bare(name, &self.names, self.most_sources()),
+            _ => scope.count_having(name, &self.names) == 1,
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! What each token does to a query: symbols and literals here, words in `words.rs`.
+
+use super::expression::{Expression, Kind, Place, Want};
+use super::keywords::FUNCTIONS;
+use super::scope::{Clause, ColumnName, Output, Relation, Scope};
+use super::syntax::{At, Frame, Language, Open, SubqueryKind, Syntax};
+use smallvec::SmallVec;
+
+/// A token that is no word and no literal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Symbol {
+    Comma,
+    Open,
+    Close,
+    Star,
+    /// `+`, `-`, `/`, `%` and `||`.
+    Arithmetic,
+    Comparison,
+    End,
+}
+
+/// What a number may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NumberRule {
+    /// Any, with or without a fraction.
+    Value,
+    /// A whole number.
+    Whole,
+    /// The place of a column of the result.
+    Ordinal,
+}
+
+impl Language {
+    /// The query after a symbol, if it may come.
+    pub fn symbol(&self, syntax: &Syntax, symbol: Symbol) -> Option<Syntax> {
+        match symbol {
+            Symbol::Comma => self.comma(syntax),
+            Symbol::Open => self.open(syntax),
+            Symbol::Close => self.close(syntax),
+            Symbol::Star => self.star(syntax),
+            Symbol::Arithmetic => {
+                let expression = syntax.expression()?.arithmetic(self.options.max_items)?;
+                Some(syntax.at(At::Expression(expression)))
+            }
+            Symbol::Comparison => Some(syntax.at(At::Expression(syntax.expression()?.comparison().filter(|_| !is_not(syntax))?))),
+            Symbol::End => (syntax.frame.is_none() && self.ends_clause(syntax)).then(|| syntax.at(At::Closed)),
+        }
+    }
+
+    /// Whether a string may come.
+    pub fn takes_string(&self, syntax: &Syntax) -> bool {
+        syntax.expression().is_some_and(Expression::takes_literal)
+    }
+
+    /// What a number that comes now may be.
+    pub fn number_rule(&self, syntax: &Syntax) -> Option<NumberRule> {
+        match syntax.at {
+            At::Number => Some(NumberRule::Whole),
+            At::ResultColumn => Some(NumberRule::Ordinal),
+            _ => {
+                let expression = syntax.expression()?;
+                if expression.takes_literal() {
+                    Some(NumberRule::Value)
+                } else {
+                    (expression.want == Want::Term && expression.is_empty() && syntax.is_base()).then_some(NumberRule::Ordinal)
+                }
+            }
+        }
+    }
+
+    /// Whether a column of the result may be called by this number.
+    pub fn is_ordinal(&self, syntax: &Syntax, number: usize) -> bool {
+        let scope = &syntax.scope;
+        let outputs = if syntax.at == At::ResultColumn { scope.first.as_deref().unwrap_or_default() } else { &scope.outputs };
+        match number.checked_sub(1).and_then(|place| outputs.get(place)) {
+            Some(Output::Column { aggregate, .. }) => !(*aggregate && scope.clause == Clause::Group),
+            _ => false,
+        }
+    }
+
+    /// How many columns can be called by a number.
+    pub fn ordinals(&self, syntax: &Syntax) -> usize {
+        if syntax.at == At::ResultColumn { syntax.scope.first.as_deref().map_or(0, <[_]>::len) } else { syntax.scope.outputs.len() }
+    }
+
+    /// The query after a literal, for which `takes_string` or `number_rule` was asked.
+    pub fn literal(&self, syntax: &Syntax) -> Option<Syntax> {
+        match syntax.at {
+            At::Number => Some(syntax.at(At::Numbered)),
+            At::ResultColumn => Some(syntax.at(At::Term { direction: true })),
+            _ => {
+                let expression = syntax.expression()?;
+                let ordinal = !expression.takes_literal();
+                Some(syntax.at(if ordinal { At::Term { direction: true } } else { At::Expression(expression.operand()) }))
+            }
+        }
+    }
+
+    fn comma(&self, syntax: &Syntax) -> Option<Syntax> {
+        let most = self.options.max_items;
+        if let (At::Expression(expression), Some(frame)) = (syntax.at, syntax.frame.as_deref()) {
+            let next = |want| At::Expression(expression.next(want));
+            match frame.open {
+                Open::In { items } if expression.is_value() && items + 1 < most => {
+                    return Some(syntax.reopening(frame, Open::In { items: items + 1 }, next(Want::Value)));
+                }
+                Open::Call { function, arguments, distinct }
+                    if expression.complete().is_some() && arguments + 1 < FUNCTIONS[usize::from(function)].most_arguments =>
+                {
+                    return Some(syntax.reopening(
+                        frame,
+                        Open::Call { function, arguments: arguments + 1, distinct },
+                        next(self.want_in_call()),
+                    ));
+                }
+                _ => {}
+            }
+        }
+        if !syntax.is_base() {
+            return None;
+        }
+        let scope = &syntax.scope;
+        match scope.clause {
+            Clause::Items => {
+                let scope = self.item_end(syntax)?;
+                let room = match scope.wanted {
+                    Some(wanted) => !matches!(scope.outputs[..], [Output::Star]) && scope.outputs.len() < usize::from(wanted),
+                    None => scope.outputs.len() < usize::from(most),
+                };
+                room.then(|| syntax.within(scope, At::Expression(Expression::new(Want::Value, true))))
+            }
+            Clause::From => self.ends_source(syntax).then(|| syntax.at(At::Source { joined: false })),
+            Clause::Group | Clause::Order if scope.terms + 1 < most && self.ends_clause(syntax) => {
+                Some(self.term(syntax, Scope { terms: scope.terms + 1, ..Scope::clone(scope) }))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a further source may follow: the one before is complete, and some table fits.
+    pub fn ends_source(&self, syntax: &Syntax) -> bool {
+        let complete = match syntax.at {
+            At::Table { plain, .. } => plain,
+            At::Sourced { .. } | At::Derived { .. } => true,
+            At::Expression(expression) => expression.is_condition(),
+            _ => false,
+        };
+        complete
+            && syntax.is_base()
+            && syntax.scope.clause == Clause::From
+            && syntax.scope.may_add_some_table(&self.names, self.most_sources())
+    }
+
+    /// The scope after the item that is being written, if it may end here.
+    pub fn item_end(&self, syntax: &Syntax) -> Option<Scope> {
+        if !syntax.is_base() || syntax.scope.clause != Clause::Items {
+            return None;
+        }
+        let mut scope = Scope::clone(&syntax.scope);
+        match syntax.at {
+            At::Star | At::Named => {}
+            At::Expression(expression) if expression.is_value() => {
+                let name = expression.column.map(ColumnName::Known);
+                scope.outputs.push(Output::Column { name, aggregate: expression.has_aggregate });
+                scope.aggregate |= expression.has_aggregate;
+            }
+            _ => return None,
+        }
+        Some(scope)
+    }
+
+    fn want_in_call(&self) -> Want {
+        if self.is_extended() { Want::Either } else { Want::Value }
+    }
+
+    fn open(&self, syntax: &Syntax) -> Option<Syntax> {
+        match syntax.at {
+            At::Call { function, expression } => {
+                let aggregates = expression.aggregates && !FUNCTIONS[usize::from(function)].aggregate;
+                let argument = Expression::new(self.want_in_call(), aggregates);
+                Some(syntax.opening(Open::Call { function, arguments: 0, distinct: false }, expression, At::Expression(argument)))
+            }
+            At::Source { joined } => {
+                let fits = self.may_open(syntax) && syntax.scope.may_add_derived(&self.names, self.most_sources());
+                let open = Open::Subquery { kind: SubqueryKind::Derived { joined }, scope: syntax.scope.clone() };
+                let outer = Expression::new(Want::Value, false);
+                fits.then(|| Syntax { scope: Scope::new(None).into(), ..syntax.opening(open, outer, At::Subquery) })
+            }
+            At::Exists { expression } => {
+                let open = Open::Subquery { kind: SubqueryKind::Exists, scope: syntax.scope.clone() };
+                Some(Syntax { scope: Scope::new(None).into(), ..syntax.opening(open, expression, At::Subquery) })
+            }
+            At::Cast { expression } => {
+                let value = At::Expression(Expression::new(Want::Value, expression.aggregates));
+                Some(syntax.opening(Open::Cast, expression, value))
+            }
+            _ => {
+                let expression = syntax.expression()?;
+                let (open, want) = if expression.place == Place::In {
+                    (Open::In { items: 0 }, Want::Value)
+                } else if expression.takes_operand() {
+                    (Open::Parenthesis, expression.want_within())
+                } else {
+                    return None;
+                };
+                self.may_open(syntax)
+                    .then(|| syntax.opening(open, expression, At::Expression(Expression::new(want, expression.aggregates))))
+            }
+        }
+    }
+
+    fn close(&self, syntax: &Syntax) -> Option<Syntax> {
+        let frame = syntax.frame.as_deref()?;
+        let outer = frame.outer;
+        if let Open::Subquery { kind, scope } = &frame.open {
+            return self.ends_clause(syntax).then(|| self.close_subquery(syntax, frame, *kind, scope)).flatten();
+        }
+        let (has_aggregate, kind) = match syntax.at {
+            At::Expression(expression) => (expression.has_aggregate, expression.complete()),
+            At::CallStar => (true, Some(Kind::Value)),
+            At::Typed { has_aggregate } => (has_aggregate, Some(Kind::Value)),
+            _ => return None,
+        };
+        let outer = Expression { has_aggregate: outer.has_aggregate || has_aggregate, ..outer };
+        let after = match (&frame.open, kind?) {
+            (Open::Parenthesis, Kind::Value) => outer.operand(),
+            (Open::Parenthesis, Kind::Condition) => outer.condition()?,
+            (Open::In { .. }, Kind::Value) => outer.condition()?,
+            (Open::Call { function, arguments, .. }, _) => {
+                let function = &FUNCTIONS[usize::from(*function)];
+                if arguments + 1 < function.least_arguments {
+                    return None;
+                }
+                Expression { has_aggregate: outer.has_aggregate || function.aggregate, ..outer.operand() }
+            }
+            (Open::Cast, _) if matches!(syntax.at, At::Typed { .. }) => outer.operand(),
+            _ => return None,
+        };
+        Some(syntax.closing(frame, At::Expression(after)))
+    }
+
+    fn close_subquery(&self, syntax: &Syntax, frame: &Frame, kind: SubqueryKind, outer_scope: &Scope) -> Option<Syntax> {
+        let (scope, at) = match kind {
+            SubqueryKind::Scalar => (outer_scope.clone(), At::Expression(frame.outer.operand())),
+            SubqueryKind::In | SubqueryKind::Exists => (outer_scope.clone(), At::Expression(frame.outer.condition()?)),
+            SubqueryKind::Derived { joined } => {
+                let inner = syntax.scope.closed(&self.names);
+                let width = inner.first.as_deref().map_or(inner.outputs.len(), <[_]>::len) as u16;
+                (outer_scope.with_source(Relation::Derived(inner.column_names(), width)), At::Derived { joined })
+            }
+        };
+        Some(Syntax { at, scope: scope.into(), frame: frame.below.clone() })
+    }
+
+    fn star(&self, syntax: &Syntax) -> Option<Syntax> {
+        match syntax.at {
+            At::Column { source, star: true, .. } => {
+                let tables = syntax.scope.wanting_source(source, self.names.all_tables());
+                Some(syntax.within(Scope { outputs: with(&tables.outputs, Output::StarOf(source)), ..tables }, At::Star))
+            }
+            _ if syntax.is_item_start() => {
+                let scope = Scope { outputs: with(&syntax.scope.outputs, Output::Star), ..Scope::clone(&syntax.scope) };
+                let fits = scope.wanted.is_none() || (scope.outputs.len() == 1 && scope.is_feasible(&self.names, self.most_sources()));
+                fits.then(|| syntax.within(scope, At::Star))
+            }
+            _ => {
+                let expression = syntax.expression()?;
+                match syntax.open() {
+                    Some(Open::Call { function, arguments: 0, distinct: false })
+                        if FUNCTIONS[usize::from(*function)].name == "count" && expression.is_empty() =>
+                    {
+                        Some(syntax.at(At::CallStar))
+                    }
+                    _ => Some(syntax.at(At::Expression(expression.arithmetic(self.options.max_items)?))),
+                }
+            }
+        }
+    }
+}
+
+/// Whether NOT was written after an operand: a comparison operator cannot follow.
+fn is_not(syntax: &Syntax) -> bool {
+    syntax.expression().is_some_and(|expression| expression.place == Place::Not)
+}
+
+fn with(outputs: &SmallVec<[Output; 3]>, output: Output) -> SmallVec<[Output; 3]> {
+    let mut outputs = outputs.clone();
+    outputs.push(output);
+    outputs
+}

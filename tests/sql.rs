@@ -1,0 +1,311 @@
+//! SQL queries on a known schema: gold queries are accepted in any tokenisation, wrong names are refused
+//! at the first byte that leaves no way out.
+
+#[path = "common/sql.rs"]
+mod sql;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use sql::{json_lines, normalized, shared, spider_schemas, walk};
+use tamis::constraint::Constraint;
+use tamis::constraint::sql::{SqlColumn, SqlOptions, SqlProfile, SqlSchema, SqlSelect, SqlTable};
+use tamis::vocab::{Token, TokenSet, Vocabulary};
+
+/// Accepts each query byte by byte and in random pieces; gives those that were refused.
+fn refused(queries: &SqlSelect, text: &str, rng: &mut ChaCha8Rng) -> Option<String> {
+    if let Err(why) = walk(queries, text, &[1]) {
+        return Some(why);
+    }
+    let pieces: Vec<usize> = (0..7).map(|_| rng.random_range(1..9)).collect();
+    walk(queries, text, &pieces).err().map(|why| format!("in pieces of {pieces:?}: {why}"))
+}
+
+#[test]
+fn gold_queries_of_spider_are_accepted_in_any_tokenisation() {
+    let (Some(tables), Some(dev)) = (shared("spider-dev/tables.json"), shared("spider-dev/dev.jsonl")) else { return };
+    let schemas = spider_schemas(&tables);
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut wrong = Vec::new();
+    for case in json_lines(&dev) {
+        let queries = SqlSelect::new(&schemas[case["db_id"].as_str().unwrap()]);
+        let query = normalized(case["query"].as_str().unwrap());
+        wrong.extend(refused(&queries, &query, &mut rng));
+    }
+    assert!(wrong.is_empty(), "{} refused:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn nearly_all_training_queries_of_spider_are_accepted() {
+    let (Some(tables), Some(gold)) = (shared("spider-train/tables.json"), shared("coverage/spider_train_gold.sql")) else { return };
+    let schemas = spider_schemas(&tables);
+    let queries: std::collections::HashMap<_, _> = schemas.iter().map(|(name, schema)| (name.as_str(), SqlSelect::new(schema))).collect();
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for line in std::fs::read_to_string(gold).unwrap().lines().filter(|line| !line.is_empty()) {
+        let (query, database) = line.rsplit_once('\t').unwrap();
+        count += 1;
+        wrong.extend(refused(&queries[database.trim()], &normalized(query), &mut rng));
+    }
+    println!("{} of {count} refused:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(wrong.len() * 100 <= count, "{} of {count} refused", wrong.len());
+}
+
+fn table(name: &str, columns: &[&str]) -> SqlTable {
+    SqlTable::new(name, columns.iter().map(|column| SqlColumn::new(*column, "")))
+}
+
+/// Singers and concerts; "name" is in both, "year" only in concerts, "age" only of singers.
+fn concerts() -> SqlSchema {
+    SqlSchema::new([
+        table("singer", &["id", "name", "age"]),
+        table("concert", &["concert_id", "name", "year", "singer_id"]),
+        table("Order Details", &["id", "Unit Price", "order"]),
+    ])
+    .unwrap()
+}
+
+fn extended() -> SqlSelect {
+    SqlSelect::with_options(&concerts(), SqlOptions::profile(SqlProfile::Extended))
+}
+
+/// The text before the first byte that is refused, and what was expected there.
+fn refusal(queries: &SqlSelect, text: &str) -> (String, String) {
+    let why = queries.explain(&queries.start(), text.as_bytes()).unwrap_or_else(|| panic!("{text:?} is not refused"));
+    (text[..why.offset()].to_owned(), why.expected().to_owned())
+}
+
+#[test]
+fn a_wrong_name_is_refused_at_the_first_byte_that_leaves_no_way_out() {
+    let queries = SqlSelect::new(&concerts());
+    for (text, alive) in [
+        // No such name.
+        ("SELECT nmae FROM singer", "SELECT n"),
+        ("SELECT name FROM singers", "SELECT name FROM singer"),
+        ("SELECT T1.agr FROM singer AS T1", "SELECT T1.ag"),
+        ("SELECT singer.year FROM singer", "SELECT singer."),
+        // A name of a table that is not there.
+        ("SELECT name FROM singer WHERE year = 1", "SELECT name FROM singer WHERE "),
+        ("SELECT T1.name FROM singer AS T1 WHERE T2.year = 1", "SELECT T1.name FROM singer AS T1 WHERE T"),
+        ("SELECT T1.name FROM singer AS T1 WHERE singer.age = 1", "SELECT T1.name FROM singer AS T1 WHERE "),
+        ("SELECT T1.year FROM singer AS T1", "SELECT T1.year FROM singer AS T"),
+        ("SELECT T1.age, T1.year FROM singer", "SELECT T1.age, T1."),
+        ("SELECT age FROM concert WHERE year = 1", "SELECT age FROM concert "),
+        // Ambiguous, or bound to be.
+        ("SELECT name FROM singer JOIN concert", "SELECT name FROM singer JOIN "),
+        ("SELECT age, year, name FROM singer", "SELECT age, year, "),
+        ("SELECT T1.age FROM singer AS T1 JOIN concert AS T2 WHERE name = 1", "SELECT T1.age FROM singer AS T1 JOIN concert AS T2 WHERE n"),
+        // FROM that never brings what was asked for.
+        ("SELECT year FROM singer WHERE age > 1", "SELECT year FROM singer "),
+        ("SELECT T2.year FROM singer AS T1 WHERE T1.age > 1", "SELECT T2.year FROM singer AS T1 "),
+        // Scopes.
+        ("SELECT name FROM singer WHERE id IN (SELECT age FROM concert)", "SELECT name FROM singer WHERE id IN (SELECT age FROM concert"),
+        ("SELECT T1.age FROM singer AS T1 JOIN concert AS T1", "SELECT T1.age FROM singer AS T1 JOIN concert AS T"),
+    ] {
+        assert_eq!(refusal(&queries, text).0, alive, "{text}");
+    }
+}
+
+#[test]
+fn what_sqlite_refuses_for_another_reason_is_refused_too() {
+    let queries = extended();
+    for text in [
+        "SELECT count(*) FROM singer WHERE count(*) > 1",
+        "SELECT sum(max(age)) FROM singer",
+        "SELECT age FROM singer ORDER BY count(*)",
+        "SELECT age FROM singer HAVING age > 1",
+        "SELECT age FROM singer ORDER BY 2",
+        "SELECT count(*), age FROM singer GROUP BY 1",
+        "SELECT age FROM singer WHERE id IN (SELECT id, age FROM singer)",
+        "SELECT age FROM singer UNION SELECT id, age FROM singer",
+        "SELECT age FROM singer LIMIT 1 UNION SELECT id FROM singer",
+        "SELECT age FROM singer UNION SELECT id FROM singer ORDER BY name",
+        "SELECT max(*) FROM singer",
+        "SELECT age FROM singer ORDER BY (1)",
+        "SELECT max(age) AS oldest FROM singer WHERE oldest > 1",
+        "SELECT max(age) AS oldest FROM singer GROUP BY oldest",
+    ] {
+        assert!(walk(&queries, text, &[1]).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn legal_oddities_that_only_look_like_queries_are_refused() {
+    let queries = extended();
+    for text in [
+        "SELECT name FROM singer ASC",
+        "SELECT name FROM singer s",
+        "SELECT name -- all of them\nFROM singer",
+        "SELECT name /* all of them */ FROM singer",
+        "SELECT name FROM 'singer'",
+        "SELECT name FROM singer WHERE age = 1 = 1",
+        "SELECT name FROM singer WHERE age",
+        "SELECT name FROM singer WHERE age = 12345678901234567890",
+        "SELECT name  FROM singer",
+        "SELECT name FROM singer; SELECT age FROM singer",
+        "SELECT name FROM singer WHERE name = \"Bob\"",
+        "SELECT a FROM (SELECT age AS a FROM singer)",
+        "DELETE FROM singer",
+        "SELECT 1",
+    ] {
+        assert!(walk(&queries, text, &[1]).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn queries_of_the_extended_profile_are_accepted_in_it_alone() {
+    let (queries, spider) = (extended(), SqlSelect::new(&concerts()));
+    for text in [
+        "SELECT name FROM singer WHERE age IS NOT NULL;",
+        "SELECT count(*) AS number, age FROM singer GROUP BY age ORDER BY number DESC LIMIT 3 OFFSET 1",
+        "SELECT CASE WHEN age > 30 THEN 'old' ELSE 'young' END AS kind, count(*) FROM singer GROUP BY kind",
+        "SELECT CAST(sum(age) AS REAL) / count(*) FROM singer",
+        "SELECT upper(T1.name) || ' !' FROM singer AS T1 LEFT JOIN concert AS T2 ON T1.id = T2.singer_id",
+        "SELECT name FROM singer WHERE EXISTS (SELECT * FROM concert WHERE concert.singer_id = singer.id)",
+        "SELECT name FROM singer UNION ALL SELECT name FROM concert ORDER BY name",
+        "SELECT * FROM (SELECT count(*) AS n FROM singer) AS T1 WHERE n > 1 AND T1.n < 5",
+        "SELECT iif(age > 3, coalesce(name, 'x'), NULL) FROM singer",
+        "SELECT sum(age > 30) FROM singer",
+    ] {
+        walk(&queries, text, &[1]).unwrap();
+        walk(&queries, text, &[3, 1, 7]).unwrap();
+        assert!(walk(&spider, text, &[1]).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn names_are_without_regard_to_case_and_may_be_quoted() {
+    let queries = SqlSelect::new(&concerts());
+    for text in [
+        "sElEcT NAME from SINGER where Age >= 3.5 Group By age Order By COUNT (*)",
+        "SELECT \"Unit Price\" FROM \"Order Details\"",
+        "SELECT [unit price], `ORDER` FROM `order details` AS T1 WHERE T1.[order] = 3 AND T1.\"Unit Price\" < -2",
+        "SELECT \"name\" FROM [singer] WHERE name = 'it''s \u{e9}'",
+        "SELECT T1.*, T2.\"year\" FROM singer AS T1 JOIN concert AS T2 ON T1.id = T2.singer_id",
+    ] {
+        walk(&queries, text, &[1]).unwrap();
+    }
+    for text in ["SELECT \"price\" FROM singer", "SELECT order FROM [order details]", "SELECT Unit Price FROM [Order Details]"] {
+        assert!(walk(&queries, text, &[1]).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn refusals_say_what_was_expected() {
+    let queries = SqlSelect::new(&concerts());
+    let expected = |text| refusal(&queries, text).1;
+    assert_eq!(expected("SELECT T1.name FROM singer AS T1 WHERE T1.year"), "a column of T1 (singer): age, id or name");
+    assert_eq!(expected("SELECT age FROM concert WHERE"), "AS, JOIN or ',' (the select list still wants age)");
+    assert_eq!(expected("SELECT age FROM singer LIMIT x"), "a whole number");
+    let start = queries.explain_end(&queries.start()).unwrap();
+    assert_eq!(start.expected(), "SELECT");
+}
+
+/// A small vocabulary with tokens that end, cross and lie inside words.
+fn pieces() -> Vec<Vec<u8>> {
+    let words = [
+        "SELECT",
+        " name",
+        "na",
+        "me",
+        " FROM",
+        " singer",
+        "singer AS T1",
+        "T1",
+        ".name",
+        ".",
+        "*",
+        "(",
+        ")",
+        "count",
+        "count(",
+        " WHERE",
+        " year",
+        " =",
+        "=",
+        " 1",
+        "1",
+        "'",
+        "'a'",
+        ",",
+        ", age",
+        " AND",
+        " ",
+        "\n",
+        "\"",
+        ";",
+        " GROUP BY",
+        " ORDER",
+        " BY",
+        " IN (",
+        "IN (SELECT",
+        " UNION",
+        "-",
+        "--",
+        "<",
+        ">=",
+        " concert",
+        " JOIN",
+        " ON",
+        " LIMIT",
+        " T2",
+        "AS",
+        " AS",
+        "Unit",
+        "é",
+        "_",
+        " DISTINCT",
+        "2.",
+        "]",
+    ];
+    words.iter().map(|word| word.as_bytes().to_vec()).chain([vec![0xC3], vec![0xA9], vec![0]]).collect()
+}
+
+fn texts() -> [&'static str; 6] {
+    [
+        "SELECT T1.name, count(*) FROM singer AS T1 JOIN concert AS T2 ON T1.id = T2.singer_id WHERE T2.year >= 2.5 GROUP BY T1.id",
+        "SELECT name FROM singer WHERE age NOT IN (SELECT year FROM concert WHERE name LIKE '%é''s') ORDER BY age DESC, 1 LIMIT 12",
+        "SELECT * FROM singer UNION SELECT * FROM singer WHERE (age + 1) * 2 < id AND NOT (age BETWEEN 1 AND 3 OR name = 'x');",
+        "SELECT count (DISTINCT \"Unit Price\") FROM [order details]",
+        "SELECT CASE WHEN age IS NULL THEN 1 ELSE age END AS years FROM singer AS T1 ORDER BY years",
+        "SELECT max(age) FROM (SELECT age FROM singer) WHERE age <> -1",
+    ]
+}
+
+#[test]
+fn masks_equal_brute_force_and_forks_equal_by_what_they_allow() {
+    let queries = extended();
+    let vocabulary = Vocabulary::new(pieces().into_iter().map(Token::Text).chain([Token::End])).unwrap();
+    for text in texts().into_iter().take(5) {
+        let mut state = queries.start();
+        for byte in text.bytes() {
+            let mut mask = TokenSet::new(vocabulary.len());
+            queries.mask(&state, vocabulary.trie(), &mut mask);
+            for token in vocabulary.tokens() {
+                let Some(bytes) = vocabulary.bytes(token) else { continue };
+                let allowed = queries.allows(&state, bytes);
+                assert_eq!(mask.contains(token), allowed, "{:?} in {text:?}", String::from_utf8_lossy(bytes));
+                // Byte by byte is the same as at once, and leads to an equal state.
+                let at_once = queries.advance(&state, bytes);
+                let mut slowly = Some(state.clone());
+                for byte in bytes {
+                    slowly = slowly.and_then(|state| queries.advance(&state, &[*byte]));
+                }
+                assert_eq!(at_once.is_some(), allowed);
+                assert_eq!(at_once, slowly);
+                assert_eq!(queries.explain(&state, bytes).is_none(), allowed);
+            }
+            state = queries.advance(&state, &[byte]).unwrap();
+        }
+        assert!(queries.may_end(&state), "{text}");
+    }
+}
+
+#[test]
+fn states_are_equal_where_the_same_may_follow() {
+    let queries = SqlSelect::new(&concerts());
+    let after = |text: &str| queries.advance(&queries.start(), text.as_bytes()).unwrap();
+    assert_eq!(after("SELECT age, id FROM singer WHERE age = 1 AND "), after("select age, id from [singer] where name = 2 and "));
+    assert_eq!(after("SELECT T1.age, T1.id FROM "), after("SELECT DISTINCT T1.age , t1.id from "));
+    assert_ne!(after("SELECT age FROM singer WHERE "), after("SELECT year FROM concert WHERE "));
+    assert_ne!(after("SELECT age FROM "), after("SELECT year FROM "));
+}

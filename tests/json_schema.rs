@@ -355,6 +355,16 @@ fn refusals_speak_in_the_words_of_the_schema() {
 }
 
 #[test]
+fn a_listed_value_evaluates_nothing() {
+    for (schema, text) in [
+        (json!({"enum": [{"a": 1}], "unevaluatedProperties": false}), r#"{"a": 1}"#),
+        (json!({"const": [1], "unevaluatedItems": false}), "[1]"),
+    ] {
+        assert!(!JsonSchema::new(&schema).is_ok_and(|schema| accepts(&schema, text)), "{schema}");
+    }
+}
+
+#[test]
 fn what_must_still_come_is_told() {
     let schema = json!({"type": "object", "properties": {"ab": {"type": "boolean"}, "list": {"minItems": 3, "items": {"enum": ["xyz", "long"]}}}, "required": ["ab"]});
     let compiled = JsonSchema::new(&schema).unwrap();

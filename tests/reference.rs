@@ -35,7 +35,7 @@ fn agrees(architecture: &'static str, forward: impl Fn(Content, &[u8], &Tensor) 
     let text: Vec<u32> = (0..40).map(|i| (i * i + 3 * i) % tiny.vocabulary as u32).collect();
     for length in [1, 2, 17, 40] {
         let content = Content::read(&mut Cursor::new(&bytes)).unwrap();
-        let input = Tensor::new(&[&text[..length]], &Device::Cpu).unwrap();
+        let input = Tensor::new(&text[..length], &Device::Cpu).unwrap().unsqueeze(0).unwrap();
         let logits = forward(content, &bytes, &input).unwrap().to_dtype(DType::F32).unwrap();
         let logits: Vec<f32> = logits.flatten_all().unwrap().to_vec1().unwrap();
         let normaliser = logits.iter().map(|logit| f64::from(*logit).exp()).sum::<f64>().ln();

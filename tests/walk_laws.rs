@@ -196,11 +196,12 @@ fn a_truncated_row_keeps_the_most_probable_tokens_and_their_ratios() {
             let mut order: Vec<usize> = (0..row.len()).filter(|token| row.prob(id(*token)) > 0.0).collect();
             order.sort_by(|a, b| power(*b).total_cmp(&power(*a)).then(a.cmp(b)));
             let total: f64 = order.iter().map(|token| power(*token).exp()).sum();
+            let top_p = if truncation.top_p < 1.0 { truncation.top_p } else { f64::INFINITY };
             let (mut kept, mut mass) = (Vec::new(), 0.0);
             for token in order {
                 let prob = power(token).exp() / total;
                 let first = power(*kept.first().unwrap_or(&token)).exp() / total;
-                if kept.len() >= truncation.top_k.unwrap_or(usize::MAX) || mass >= truncation.top_p || prob < first * truncation.min_p {
+                if kept.len() >= truncation.top_k.unwrap_or(usize::MAX) || mass >= top_p || prob < first * truncation.min_p {
                     break;
                 }
                 mass += prob;

@@ -39,6 +39,8 @@ pub struct Regex {
 }
 
 const START: RegexState = RegexState(0);
+/// What a state of the automaton takes: its transitions.
+const BYTES_PER_STATE: usize = 256 * size_of::<u32>();
 
 /// Where in a [`Regex`] a text stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,23 +63,28 @@ impl Regex {
     /// If the pattern does not parse (with line and column), uses what a DFA cannot (a Unicode word
     /// boundary), matches no text at all, or grows past [`Regex::SIZE_LIMIT`].
     pub fn new(pattern: &str) -> Result<Self, ConstraintError> {
-        Self::from_hir(pattern, &parse(pattern)?, Self::SIZE_LIMIT)
+        Self::compile(pattern, MatchKind::All, Self::SIZE_LIMIT)
     }
 
     /// The prefixes of a text that a search from its first byte could find, as Python's `re.match` does:
     /// alternatives in their order, repetitions greedy or not. The longest of them is the one it finds.
-    pub(super) fn leftmost_first(pattern: &str, limit: usize) -> Result<Self, ConstraintError> {
-        Self::compile(pattern, &parse(pattern)?, MatchKind::LeftmostFirst, limit)
+    pub(super) fn leftmost_first(pattern: &str, size_limit: usize) -> Result<Self, ConstraintError> {
+        Self::compile(pattern, MatchKind::LeftmostFirst, size_limit)
     }
 
-    /// Compiles the parsed form of `pattern`, within `limit` bytes.
-    pub(super) fn from_hir(pattern: &str, hir: &Hir, limit: usize) -> Result<Self, ConstraintError> {
-        Self::compile(pattern, hir, MatchKind::All, limit)
+    fn compile(pattern: &str, kind: MatchKind, size_limit: usize) -> Result<Self, ConstraintError> {
+        let hir = regex_syntax::Parser::new().parse(pattern).map_err(|error| syntax_error(pattern, &error))?;
+        Self::compile_hir(pattern, &hir, kind, size_limit)
     }
 
-    fn compile(pattern: &str, hir: &Hir, kind: MatchKind, limit: usize) -> Result<Self, ConstraintError> {
+    /// Compiles the parsed form of `pattern`, within `size_limit` bytes.
+    pub(super) fn from_hir(pattern: &str, hir: &Hir, size_limit: usize) -> Result<Self, ConstraintError> {
+        Self::compile_hir(pattern, hir, MatchKind::All, size_limit)
+    }
+
+    fn compile_hir(pattern: &str, hir: &Hir, kind: MatchKind, size_limit: usize) -> Result<Self, ConstraintError> {
         let nfa = thompson::Compiler::new()
-            .configure(thompson::Config::new().shrink(false).nfa_size_limit(Some(limit)))
+            .configure(thompson::Config::new().shrink(false).nfa_size_limit(Some(size_limit)))
             .build_from_hir(hir)
             .map_err(|error| too_large(pattern, &error))?;
         let unsupported = |error: &dyn fmt::Display| {
@@ -88,8 +95,8 @@ impl Regex {
                 dense::Config::new()
                     .start_kind(StartKind::Anchored)
                     .match_kind(kind)
-                    .dfa_size_limit(Some(limit))
-                    .determinize_size_limit(Some(limit)),
+                    .dfa_size_limit(Some(size_limit))
+                    .determinize_size_limit(Some(size_limit)),
             )
             .build_from_nfa(&nfa)
             .map_err(|error| match error.is_size_limit_exceeded() {
@@ -102,7 +109,8 @@ impl Regex {
         // the end of the input.
         let step = |state: &StateID, byte| Some(dfa.next_state(*state, byte));
         let accepts = |state: &StateID| dfa.is_match_state(dfa.next_eoi_state(*state));
-        Self::from_automaton(pattern, LiveAutomaton::explore(first, &classes, limit / (256 * size_of::<u32>()), step, accepts))
+        let state_limit = size_limit / BYTES_PER_STATE;
+        Self::from_automaton(pattern, LiveAutomaton::explore(first, &classes, state_limit, step, accepts))
     }
 
     /// The regex of an automaton that was made otherwise; `pattern` is what messages call it.
@@ -207,10 +215,6 @@ impl fmt::Debug for Regex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Regex").field(&self.pattern).finish()
     }
-}
-
-fn parse(pattern: &str) -> Result<Hir, ConstraintError> {
-    regex_syntax::Parser::new().parse(pattern).map_err(|error| syntax_error(pattern, &error))
 }
 
 fn syntax_error(pattern: &str, error: &regex_syntax::Error) -> ConstraintError {

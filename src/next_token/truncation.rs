@@ -72,6 +72,8 @@ impl Truncation {
     /// The tokens that stay, looked for among those of at least the fraction `floor` of the largest
     /// probability; `None` where others might stay too.
     fn kept(&self, row: &NextToken, floor: f64) -> Option<Vec<TokenId>> {
+        // At 1 every token stays: sums of probabilities may reach it by rounding before the last.
+        let top_p = if self.top_p < 1.0 { self.top_p } else { f64::INFINITY };
         let mut candidates = Vec::new();
         for chunk in (0..row.chunk_sums.len()).filter(|chunk| row.chunk_largest[*chunk] >= floor) {
             let masses = row.masses(chunk).into_iter().enumerate().filter(|(_, mass)| *mass > 0.0 && *mass >= floor);
@@ -81,13 +83,13 @@ impl Truncation {
         let least = candidates.first().map_or(0.0, |(_, largest)| largest * self.min_p);
         let (mut kept, mut kept_prob) = (Vec::new(), 0.0);
         for (token, prob) in candidates {
-            if kept.len() >= self.top_k.unwrap_or(usize::MAX) || kept_prob >= self.top_p || prob < least {
+            if kept.len() >= self.top_k.unwrap_or(usize::MAX) || kept_prob >= top_p || prob < least {
                 return Some(kept);
             }
             kept_prob += prob;
             kept.push(token);
         }
-        let full = kept.len() >= self.top_k.unwrap_or(usize::MAX) || kept_prob >= self.top_p;
+        let full = kept.len() >= self.top_k.unwrap_or(usize::MAX) || kept_prob >= top_p;
         (full || floor <= self.min_p).then_some(kept)
     }
 }

@@ -141,6 +141,7 @@ impl<'a> Compiler<'a> {
             return Err(ConstraintError::too_large(format!("a value is nested deeper than {VALUE_DEPTH_LIMIT}")).at(pointer));
         }
         let mut node = Node::new(pointer);
+        node.is_value = true;
         match value {
             Value::Array(items) => {
                 node.types.kinds = Kind::Array.bit();

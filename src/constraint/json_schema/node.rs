@@ -234,6 +234,9 @@ impl Applicators {
 pub(super) struct Node {
     /// Where it stands in the schema, as a JSON pointer fragment.
     pub(super) pointer: Arc<str>,
+    /// Whether it stands for one value of `enum` or `const`, and so evaluates no members for
+    /// `unevaluatedProperties` and `unevaluatedItems`.
+    pub(super) is_value: bool,
     pub(super) types: Types,
     pub(super) enumeration: Option<Enumeration>,
     pub(super) strings: StringRules,
@@ -247,6 +250,7 @@ impl Node {
     pub(super) fn new(pointer: impl Into<Arc<str>>) -> Self {
         Self {
             pointer: pointer.into(),
+            is_value: false,
             types: Types::ALL,
             enumeration: None,
             strings: StringRules::default(),

@@ -60,6 +60,8 @@ pub(super) struct Entry {
     pub(super) node: NodeId,
     /// Whether it applies nothing.
     leaf: bool,
+    /// Whether it stands for a value of a list, and evaluates nothing.
+    is_value: bool,
     pub(super) all: Vec<u16>,
     pub(super) any: Vec<Vec<u16>>,
     pub(super) one: Vec<Vec<u16>>,
@@ -95,6 +97,7 @@ impl Plan {
                 Entry {
                     node: *id,
                     leaf: applicators.nodes().next().is_none(),
+                    is_value: nodes[id.index()].is_value,
                     all: list(&applicators.all),
                     any: applicators.any.iter().map(list).collect(),
                     one: applicators.one.iter().map(list).collect(),
@@ -182,13 +185,14 @@ impl Plan {
         let mut open: SmallVec<[u16; 16]> = SmallVec::new();
         self.entries[usize::from(at)].applied_entries(combined, present, |entry| open.push(entry));
         while let Some(at) = open.pop() {
-            if combined[usize::from(at)] == Verdict::Fails || std::mem::replace(&mut seen[usize::from(at)], true) {
+            let entry = &self.entries[usize::from(at)];
+            if entry.is_value || combined[usize::from(at)] == Verdict::Fails || std::mem::replace(&mut seen[usize::from(at)], true) {
                 continue;
             }
             if own(at) {
                 return true;
             }
-            self.entries[usize::from(at)].applied_entries(combined, present, |entry| open.push(entry));
+            entry.applied_entries(combined, present, |entry| open.push(entry));
         }
         false
     }

@@ -282,7 +282,8 @@ impl Language {
             0xF4 => (3, 0x80, 0x8F),
             _ => return None,
         };
-        (length + needs < self.options.max_string).then_some(Lexeme::Text { length: length + 1, needs, low, high })
+        let fits = u16::from(length) + u16::from(needs) < u16::from(self.options.max_string);
+        fits.then_some(Lexeme::Text { length: length + 1, needs, low, high })
     }
 }
 

@@ -85,8 +85,13 @@ impl SqlSelect {
     }
 
     /// The queries that the options allow.
-    pub fn with_options(schema: &SqlSchema, options: SqlOptions) -> Self {
-        Self(Arc::new(Language { names: Names::new(schema, &options), options }))
+    /// Limits that would leave a query without an end are raised to the least that does not, and there are
+    /// no more sources than aliases: then any table can be added any number of times.
+    pub fn with_options(schema: &SqlSchema, mut options: SqlOptions) -> Self {
+        let names = Names::new(schema, &options);
+        options.max_digits = options.max_digits.max(1);
+        options.max_sources = options.max_sources.clamp(1, (names.alias_names.len() as u8).max(1));
+        Self(Arc::new(Language { names, options }))
     }
 
     /// The cursor after `bytes`, or how many of them could be read.

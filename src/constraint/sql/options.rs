@@ -13,7 +13,7 @@ pub enum SqlProfile {
     Extended,
 }
 
-/// What a query may be like. None of the limits can leave a query without an end.
+/// What a query may be like. Whatever the limits, a prefix that is allowed has an end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SqlOptions {

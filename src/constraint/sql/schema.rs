@@ -84,6 +84,8 @@ impl SqlSchema {
     pub const MAX_TABLES: usize = 128;
     /// The most columns of a table, as many as SQLite's own default.
     pub const MAX_COLUMNS: usize = 2000;
+    /// The most columns of all tables: words are numbered in 16 bits.
+    pub const MAX_ALL_COLUMNS: usize = 60_000;
 
     /// The schema with these tables. Those without columns are left out.
     ///
@@ -97,6 +99,12 @@ impl SqlSchema {
         if tables.len() > Self::MAX_TABLES {
             let message =
                 format!("the database has {} tables, more than {}; give a schema of those that matter", tables.len(), Self::MAX_TABLES);
+            return Err(ConstraintError::too_large(message));
+        }
+        let columns: usize = tables.iter().map(|table| table.columns.len()).sum();
+        if columns > Self::MAX_ALL_COLUMNS {
+            let message =
+                format!("the tables have {columns} columns, more than {}; give a schema of those that matter", Self::MAX_ALL_COLUMNS);
             return Err(ConstraintError::too_large(message));
         }
         let mut names = HashSet::new();

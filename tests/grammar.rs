@@ -362,8 +362,11 @@ fn json_like() -> impl Strategy<Value = String> {
     )
 }
 
+/// What a grammar is known for, the grammar, and whether a text is of it.
+type Classic = (&'static str, &'static str, fn(&str) -> bool);
+
 /// Grammars that parsers are known to stumble over, each with a rule for its texts over `ab`.
-const CLASSICS: [(&str, &str, fn(&str) -> bool); 14] = [
+const CLASSICS: [Classic; 14] = [
     ("left recursion", "start: start \"a\" | \"b\"", |text| text.starts_with('b') && text[1..].bytes().all(|byte| byte == b'a')),
     ("left recursion through another rule", "start: x \"a\" | \"b\"\nx: start \"b\" | \"a\"", |text| {
         let mut rest = text;

@@ -3,6 +3,7 @@
 
 use super::{TokenId, TokenSet, Vocabulary};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The text tokens of a vocabulary as a trie of bytes, in depth-first order.
 ///
@@ -15,6 +16,7 @@ pub struct TokenTrie {
     tokens: Vec<TokenId>,
     longest: usize,
     vocabulary_size: usize,
+    id: u64,
     plain: OnceLock<Box<Plain>>,
 }
 
@@ -22,7 +24,10 @@ pub struct TokenTrie {
 #[derive(Debug)]
 struct Plain {
     tokens: TokenSet,
+    /// The same, each with its number of characters, by that.
+    by_characters: Vec<(u32, TokenId)>,
     others: TokenTrie,
+    rests: TokenTrie,
 }
 
 #[derive(Debug)]
@@ -66,7 +71,19 @@ impl TokenTrie {
         }
         nodes.push(Node { byte: 0, skip: 0, first_token: texts.len() as u32 });
         let tokens = texts.into_iter().map(|(_, token)| token).collect();
-        Self { nodes, tokens, longest, vocabulary_size, plain: OnceLock::new() }
+        static TRIES: AtomicU64 = AtomicU64::new(0);
+        let id = TRIES.fetch_add(1, Ordering::Relaxed);
+        Self { nodes, tokens, longest, vocabulary_size, id, plain: OnceLock::new() }
+    }
+
+    /// A number that no other trie of this process has, by which what was worked out for one can be kept.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The number of tokens of the vocabulary, all kinds together.
+    pub fn vocabulary_size(&self) -> usize {
+        self.vocabulary_size
     }
 
     /// The number of bytes of the longest token.
@@ -81,15 +98,39 @@ impl TokenTrie {
         &self.plain().tokens
     }
 
+    /// Adds the plain text of at most so many characters to `out`, which is empty; a character that is cut off
+    /// counts.
+    pub fn plain_text_up_to(&self, characters: u64, out: &mut TokenSet) {
+        let plain = self.plain();
+        let end = plain.by_characters.partition_point(|(count, _)| u64::from(*count) <= characters);
+        let (short, long) = plain.by_characters.split_at(end);
+        if short.len() < long.len() {
+            for (_, token) in short {
+                out.insert(*token);
+            }
+        } else {
+            out.union_with(&plain.tokens);
+            for (_, token) in long {
+                out.remove(*token);
+            }
+        }
+    }
+
     /// The trie of all tokens but those of [`TokenTrie::plain_text`].
     pub fn other_than_plain_text(&self) -> &TokenTrie {
         &self.plain().others
     }
 
+    /// The trie of what the tokens hold from their first quote or backslash on, of those that are plain text up
+    /// to there. A quoted string that may hold any text can go on with a token where it can with that rest.
+    pub fn after_plain_text(&self) -> &TokenTrie {
+        &self.plain().rests
+    }
+
     fn plain(&self) -> &Plain {
         self.plain.get_or_init(|| {
             let mut tokens = TokenSet::new(self.vocabulary_size);
-            let mut others = Vec::new();
+            let (mut by_characters, mut others, mut rests) = (Vec::new(), Vec::new(), Vec::new());
             let mut path: Vec<(u8, usize)> = Vec::new();
             for at in 0..self.end() {
                 while path.last().is_some_and(|(_, skip)| *skip <= at) {
@@ -103,12 +144,19 @@ impl TokenTrie {
                 for token in &self.tokens[node.first_token as usize..self.own_tokens_end(at)] {
                     if is_plain(&bytes) {
                         tokens.insert(*token);
+                        by_characters.push((bytes.iter().filter(|byte| **byte & 0xC0 != 0x80).count() as u32, *token));
                     } else {
                         others.push((bytes.clone(), *token));
+                        let text = bytes.iter().take_while(|byte| **byte >= 0x20 && !matches!(byte, b'"' | b'\\')).count();
+                        if bytes.get(text).is_some_and(|byte| *byte >= 0x20) && std::str::from_utf8(&bytes[..text]).is_ok() {
+                            rests.push((bytes[text..].to_vec(), *token));
+                        }
                     }
                 }
             }
-            Box::new(Plain { tokens, others: Self::of_tokens(others, self.vocabulary_size) })
+            let trie = |texts| Self::of_tokens(texts, self.vocabulary_size);
+            by_characters.sort();
+            Box::new(Plain { tokens, by_characters, others: trie(others), rests: trie(rests) })
         })
     }
 

@@ -1,189 +1,231 @@
 //! The mask of a state: all tokens that may come, by one walk through the vocabulary.
 //!
-//! Outside strings nearly every token dies at its first byte, which a glance at the place tells. Inside a
-//! string most tokens are plain text: where any text will do, they are all taken at once and only tokens
-//! with a quote, a backslash or a control character are walked. Where a pattern or a length must hold, the
-//! walk carries the pattern's state alone and makes a whole state of it only where the text leaves the
-//! plain. Where names or strings are listed, the first bytes are those of the list.
+//! Outside quotes nearly every token dies at its first byte, which a glance at the place tells. Inside them
+//! the walk carries a small cursor (`quoted.rs`), and plain text that may be any is taken at once; then only
+//! what tokens hold from their first quote or backslash on is walked. States after a closing quote are shared
+//! by all texts that make no difference, and remember what follows them by a byte.
 
 use super::JsonSchema;
-use super::container::Body;
 use super::machine::{JsonState, Place};
-use super::node::NodeId;
-use super::open_string::PlainString;
-use super::text::{self, Decoded, Inside};
+use super::members::Patterns;
+use super::quoted::{Cursor, Next, PlainAutomaton, Quoted};
+use super::text::Inside;
+use crate::constraint::RegexState;
 use crate::vocab::{TokenSet, TokenTrie};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where a walk through the tokens stands.
-enum Step<'a> {
-    /// In the plain text of the string that the state is in.
-    Plain(PlainString<'a>),
-    /// In the plain text of a name that may be any: what it has got since the walk began.
-    Name(Inside, SmallVec<[u8; 16]>),
-    /// After the closing quote of a string that may hold any text: many tokens come by here, and what follows
-    /// is worked out once for all of them.
-    Shared(Rc<JsonState>),
-    /// Anywhere; with the bytes that may come, where they are known to be few.
-    Whole(Box<JsonState>, Option<Box<Bytes>>),
+#[derive(Clone)]
+pub(super) enum Step<'a> {
+    Between(Rc<Between<'a>>),
+    /// In quotes; with the number of the token's bytes before the text.
+    Quoted(Rc<Quoted<'a>>, Cursor, usize),
 }
 
-/// A set of bytes.
-type Bytes = [bool; 256];
+/// A state outside quotes, or in quotes of many rules.
+pub(super) struct Between<'a> {
+    state: JsonState,
+    following: RefCell<SmallVec<[(u8, Option<Step<'a>>); 1]>>,
+}
 
-/// A walk from one state.
+/// A walk through the tokens.
 struct Walk<'a> {
     schema: &'a JsonSchema,
-    base: &'a JsonState,
-    /// What follows a shared state by a byte. The states are kept, so that their addresses stay theirs.
-    following: FxHashMap<(*const JsonState, u8), Option<Rc<JsonState>>>,
-    closed: Option<Option<Rc<JsonState>>>,
+    /// The bytes of the token down to where the walk is.
+    bytes: Vec<u8>,
+    /// Whether a name that ends is taken for one that no rule mentions.
+    any_name: bool,
 }
 
 impl JsonSchema {
     pub(super) fn fill_mask(&self, state: &JsonState, trie: &TokenTrie, out: &mut TokenSet) {
         out.clear();
-        let mut trie = trie;
-        let mut plain_text = None;
-        match &state.place {
-            Place::InString(string) => {
-                let plain = string.plain(self, |failing| self.survives_without(state, string, failing));
-                let fits = plain.as_ref().is_some_and(|plain| plain.inside == Inside::Between && plain.fits(trie.longest()));
-                plain_text = plain.map(Step::Plain);
-                if fits {
-                    out.union_with(trie.plain_text());
-                    trie = trie.other_than_plain_text();
-                }
-            }
-            Place::InName { inside: Inside::Between, .. } if state.top().is_none_or(|top| !self.judges_names(top)) => {
-                out.union_with(trie.plain_text());
-                trie = trie.other_than_plain_text();
-                plain_text = Some(Step::Name(Inside::Between, SmallVec::new()));
-            }
-            _ => {}
+        let mut walk = Walk { schema: self, bytes: Vec::with_capacity(trie.longest()), any_name: false };
+        let start = walk.step_of(state.clone());
+        let Step::Quoted(quoted, cursor, _) = &start else { return walk.run(trie, start, out) };
+        let characters = quoted.free_characters(cursor);
+        if characters >= trie.longest() as u64 && quoted.may_close_anywhere(cursor) {
+            out.union_with(trie.plain_text());
+            walk.run(trie.after_plain_text(), start, out);
+        } else if let Some((mentioned, at, other)) = quoted.mentioned(self, cursor) {
+            out.union_with(trie.plain_text());
+            quoted.closed.borrow_mut().push((Patterns::new(), other.map(|state| walk.step_of(state))));
+            walk.any_name = true;
+            walk.run(trie.after_plain_text(), start.clone(), out);
+            walk.any_name = false;
+            walk.run_mentioned(trie.other_than_plain_text(), Rc::new(mentioned), at, out);
+        } else if characters > 0 {
+            trie.plain_text_up_to(characters, out);
+            walk.run(trie.other_than_plain_text(), start, out);
+        } else if let Some(automaton) = quoted.automaton(cursor) {
+            out.union_with(&self.plain_masks.mask(&automaton, trie));
+            walk.run(trie.other_than_plain_text(), start, out);
+        } else {
+            walk.run(trie, start, out);
         }
-        let start = plain_text.unwrap_or_else(|| Step::Whole(Box::new(state.clone()), self.listed_bytes(state)));
+    }
+}
+
+/// The plain text that automata let come, by the automaton's state: most texts come by few of them often.
+#[derive(Debug, Default)]
+pub(super) struct PlainMasks(Mutex<FxHashMap<PlainKey, Arc<TokenSet>>>);
+
+/// The trie, and the automaton with its state.
+type PlainKey = (u64, (usize, RegexState, u64));
+
+impl PlainMasks {
+    /// So many masks are kept; with a vocabulary of 128k, 4 MiB.
+    const KEPT: usize = 256;
+
+    fn mask(&self, automaton: &PlainAutomaton<'_>, trie: &TokenTrie) -> Arc<TokenSet> {
+        let key = (trie.id(), automaton.key());
+        let known = |masks: &Mutex<FxHashMap<_, _>>| masks.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(mask) = known(&self.0) {
+            return mask;
+        }
+        let mut mask = TokenSet::new(trie.vocabulary_size());
         let found = |token| {
-            out.insert(token);
+            mask.insert(token);
         };
-        let mut walk = Walk { schema: self, base: state, following: FxHashMap::default(), closed: None };
-        trie.walk(start, |step, byte| walk.enter(step, byte), found);
-    }
-
-    /// The bytes that may come in a name or string that has to be one of a list; `None` where there is no
-    /// such list, or the place is another.
-    fn listed_bytes(&self, state: &JsonState) -> Option<Box<Bytes>> {
-        let (begun, listed) = match &state.place {
-            Place::InName { inside: Inside::Between, name } => (&name[..], self.only_names(state.top()?)?),
-            Place::InString(string) if string.inside == Inside::Between => {
-                string.listed(self, |failing| self.survives_without(state, string, failing))?
-            }
-            _ => return None,
-        };
-        let mut bytes = Box::new([false; 256]);
-        bytes[usize::from(b'"')] = true;
-        bytes[usize::from(b'\\')] = true;
-        for text in listed {
-            if let Some(next) = text.as_bytes().strip_prefix(begun).and_then(|rest| rest.first()) {
-                bytes[usize::from(*next)] = true;
-            }
+        trie.walk(automaton.start, |state, byte| automaton.next(*state, byte), found);
+        let mask = Arc::new(mask);
+        let mut masks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if masks.len() >= Self::KEPT {
+            masks.clear();
         }
-        Some(bytes)
-    }
-
-    /// The names that an object may have, where it is closed without patterns.
-    fn only_names<'a>(&'a self, object: &'a Body) -> Option<Vec<&'a str>> {
-        let closed = |rules: &super::node::ObjectRules| rules.additional == Some(NodeId::NONE) && rules.patterns.is_empty();
-        let (entry, node) = self.open_entries(object).find(|(_, node)| closed(&node.objects))?;
-        if self.survives(object, &[entry]) {
-            return None;
-        }
-        Some(node.objects.properties.iter().map(|(name, _)| &**name).filter(|name| !object.has_seen(name)).collect())
+        masks.insert(key, mask.clone());
+        mask
     }
 }
 
 impl<'a> Walk<'a> {
-    fn enter(&mut self, step: &Step<'a>, byte: u8) -> Option<Step<'a>> {
-        let mut whole = match step {
-            Step::Shared(state) => return self.follow(state, byte).map(Step::Shared),
-            Step::Whole(state, listed) => {
-                if !state.place.may_take(byte) || listed.as_ref().is_some_and(|listed| !listed[usize::from(byte)]) {
-                    return None;
-                }
-                state.clone()
-            }
-            Step::Plain(plain) => {
-                if let Ok((inside, Decoded::Byte(byte))) = text::step(plain.inside, byte, false) {
-                    return plain.push(byte, inside).map(Step::Plain);
-                }
-                if byte == b'"' && plain.inside == Inside::Between && self.base.is_in_free_string() {
-                    return self.close().map(Step::Shared);
-                }
-                let mut whole = self.base.clone();
-                if let Place::InString(string) = &mut whole.place {
-                    string.catch_up(plain);
-                }
-                Box::new(whole)
-            }
-            Step::Name(inside, added) => {
-                let mut added = added.clone();
-                if let Ok((inside, Decoded::Byte(byte))) = text::step(*inside, byte, false) {
-                    added.push(byte);
-                    return Some(Step::Name(inside, added));
-                }
-                let mut whole = self.base.clone();
-                if let Place::InName { inside: place, name } = &mut whole.place {
-                    *place = *inside;
-                    name.extend_from_slice(&added);
-                }
-                Box::new(whole)
-            }
+    /// Walks the tokens in which a name that is mentioned ends, of which `out` tells as if it were any other.
+    fn run_mentioned(&mut self, trie: &TokenTrie, mentioned: Rc<Quoted<'a>>, start: Cursor, out: &mut TokenSet) {
+        let canonical = self.schema.options.canonical_escapes;
+        let enter = |cursor: &Option<Cursor>, byte| match cursor {
+            None => Some(None),
+            Some(cursor) => mentioned.next(cursor, byte, canonical).map(|next| match next {
+                Next::Text(cursor) => Some(cursor),
+                Next::Closed => None,
+            }),
         };
-        self.schema.take(&mut whole, &[byte]).is_ok().then_some(Step::Whole(whole, None))
+        // Also those that are still in the name: the walk below finds them again.
+        trie.walk(Some(start), enter, |token| {
+            out.remove(token);
+        });
+        self.bytes.clear();
+        self.run(trie, Step::Quoted(mentioned.clone(), start, 0), out);
     }
 
-    /// The state after the closing quote.
-    fn close(&mut self) -> Option<Rc<JsonState>> {
-        let (schema, base) = (self.schema, self.base);
-        self.closed.get_or_insert_with(|| after(schema, base, b'"')).clone()
+    fn run(&mut self, trie: &TokenTrie, start: Step<'a>, out: &mut TokenSet) {
+        let found = |token| {
+            out.insert(token);
+        };
+        let enter = |(step, depth): &(Step<'a>, usize), byte| {
+            self.bytes.truncate(*depth);
+            self.bytes.push(byte);
+            Some((self.enter(step, byte)?, depth + 1))
+        };
+        trie.walk((start, 0), enter, found);
     }
 
-    fn follow(&mut self, state: &Rc<JsonState>, byte: u8) -> Option<Rc<JsonState>> {
-        if !state.place.may_take(byte) {
+    fn enter(&mut self, step: &Step<'a>, byte: u8) -> Option<Step<'a>> {
+        match step {
+            Step::Between(between) => self.follow(between, byte),
+            Step::Quoted(quoted, cursor, begun) => match quoted.next(cursor, byte, self.schema.options.canonical_escapes)? {
+                Next::Closed => self.close(quoted, cursor, *begun),
+                Next::Text(cursor) => {
+                    let in_escape = matches!(cursor.inside, Inside::Escape | Inside::Hex { .. });
+                    let is_exact = quoted.is_exact && !(in_escape && self.schema.options.canonical_escapes);
+                    (is_exact || self.replay(quoted, *begun).is_some()).then(|| Step::Quoted(quoted.clone(), cursor, *begun))
+                }
+            },
+        }
+    }
+
+    fn step_of(&self, state: JsonState) -> Step<'a> {
+        match Quoted::new(self.schema, &state) {
+            Some((quoted, cursor)) => Step::Quoted(Rc::new(quoted), cursor, self.bytes.len()),
+            None => Step::Between(Rc::new(Between { state, following: RefCell::default() })),
+        }
+    }
+
+    fn follow(&self, between: &Rc<Between<'a>>, byte: u8) -> Option<Step<'a>> {
+        if !between.state.place.may_take(byte) {
             return None;
         }
-        let schema = self.schema;
-        self.following.entry((Rc::as_ptr(state), byte)).or_insert_with(|| after(schema, state, byte)).clone()
+        if matches!(&between.state.place, Place::InNumber(number) if number.stays_the_same(byte)) {
+            return Some(Step::Between(between.clone()));
+        }
+        let known = between.following.borrow().iter().find(|(other, _)| *other == byte).map(|(_, step)| step.clone());
+        let mut step = known.unwrap_or_else(|| {
+            let mut after = between.state.clone();
+            let step = self.schema.take(&mut after, &[byte]).is_ok().then(|| self.step_of(after));
+            between.following.borrow_mut().push((byte, step.clone()));
+            step
+        })?;
+        if let Step::Quoted(_, _, begun) = &mut step {
+            *begun = self.bytes.len();
+        }
+        Some(step)
     }
-}
 
-fn after(schema: &JsonSchema, state: &JsonState, byte: u8) -> Option<Rc<JsonState>> {
-    let mut after = state.clone();
-    schema.take(&mut after, &[byte]).is_ok().then(|| Rc::new(after))
-}
+    /// The state after all bytes of the walk since the quotes that it is in.
+    fn replay(&self, quoted: &Quoted<'a>, begun: usize) -> Option<JsonState> {
+        let mut state = quoted.state.clone();
+        self.schema.take(&mut state, &self.bytes[begun..]).is_ok().then_some(state)
+    }
 
-impl JsonState {
-    /// Whether the state is in a string that may hold any text, between two characters.
-    fn is_in_free_string(&self) -> bool {
-        matches!(&self.place, Place::InString(string) if string.is_free() && string.inside == Inside::Between)
+    /// What follows the closing quote, the last of the bytes.
+    fn close(&self, quoted: &Quoted<'a>, cursor: &Cursor, begun: usize) -> Option<Step<'a>> {
+        let replayed = || self.replay(quoted, begun).map(|state| self.step_of(state));
+        let group = match &quoted.state.place {
+            _ if !quoted.closes_alike => None,
+            Place::InName { .. } if self.any_name && begun == 0 => Some(Patterns::new()),
+            Place::InName { inside: Inside::Between, name } => self.unmentioned(quoted, name, begun),
+            Place::InName { .. } => None,
+            _ => match quoted.may_close(cursor) {
+                Some(true) => Some(SmallVec::new()),
+                Some(false) => return None,
+                None => None,
+            },
+        };
+        let Some(group) = group else { return replayed() };
+        let known = quoted.closed.borrow().iter().find(|(other, _)| *other == group).map(|(_, step)| step.clone());
+        known.unwrap_or_else(|| {
+            let step = replayed();
+            quoted.closed.borrow_mut().push((group, step.clone()));
+            step
+        })
+    }
+
+    /// The patterns that match the name that has ended; `None` where a rule mentions it, or it is not spelled
+    /// plainly.
+    fn unmentioned(&self, quoted: &Quoted<'a>, begun_name: &[u8], begun: usize) -> Option<Patterns> {
+        let (_, added) = self.bytes[begun..].split_last()?;
+        if added.contains(&b'\\') {
+            return None;
+        }
+        let name: SmallVec<[u8; 64]> = begun_name.iter().chain(added).copied().collect();
+        self.schema.patterns_of_unmentioned(quoted.state.top()?, std::str::from_utf8(&name).ok()?)
     }
 }
 
 impl Place {
     /// Whether JSON may go on with the byte here; "yes" where that takes a longer look.
     fn may_take(&self, byte: u8) -> bool {
-        if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
-            return true;
-        }
+        let is_space = matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
         match self {
-            Self::Value { .. } => matches!(byte, b'"' | b'{' | b'[' | b']' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n'),
-            Self::Name { .. } => matches!(byte, b'"' | b'}'),
-            Self::Colon { .. } => byte == b':',
-            Self::After => matches!(byte, b',' | b'}' | b']'),
+            Self::Value { .. } => is_space || matches!(byte, b'"' | b'{' | b'[' | b']' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n'),
+            Self::Name { .. } => is_space || matches!(byte, b'"' | b'}'),
+            Self::Colon { .. } => is_space || byte == b':',
+            Self::After => is_space || matches!(byte, b',' | b'}' | b']'),
             Self::InLiteral { missing, .. } => missing.first() == Some(&byte),
-            Self::InNumber(_) => matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-' | b',' | b'}' | b']'),
+            Self::InNumber(_) => is_space || matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-' | b',' | b'}' | b']'),
             Self::InName { .. } | Self::InString(_) => true,
         }
     }

@@ -24,7 +24,8 @@ pub(super) struct ObjectPlan {
     pub(super) presence_matters: bool,
 }
 
-type Patterns = SmallVec<[u64; 1]>;
+/// Which patterns match a name, as bits.
+pub(super) type Patterns = SmallVec<[u64; 1]>;
 
 #[derive(Debug)]
 struct Declared {
@@ -124,19 +125,61 @@ impl JsonSchema {
         if let Some(declared) = properties.declared(name) {
             return *declared.expected.get_or_init(|| self.build_property(plan, name));
         }
-        let mut patterns: Patterns = SmallVec::from_elem(0, properties.patterns.div_ceil(64));
-        if properties.patterns > 0 {
-            let all = self.entries_by_kind(plan, Kind::Object).flat_map(|(_, node)| &node.objects.patterns);
-            for (bit, (pattern, _)) in all.enumerate() {
-                patterns[bit / 64] |= u64::from(pattern.matches(name)) << (bit % 64);
-            }
-        }
+        let patterns = self.patterns_matching(plan, name);
         if let Some((_, (_, known))) = properties.others.iter().find(|(_, (other, _))| *other == patterns) {
             return *known;
         }
         let expected = self.build_property(plan, name);
         properties.others.push((patterns, expected));
         expected
+    }
+
+    fn patterns_matching(&self, plan: &Plan, name: &str) -> Patterns {
+        let count = self.object_plan(plan).patterns;
+        let mut patterns: Patterns = SmallVec::from_elem(0, count.div_ceil(64));
+        if count > 0 {
+            let all = self.entries_by_kind(plan, Kind::Object).flat_map(|(_, node)| &node.objects.patterns);
+            for (bit, (pattern, _)) in all.enumerate() {
+                patterns[bit / 64] |= u64::from(pattern.matches(name)) << (bit % 64);
+            }
+        }
+        patterns
+    }
+
+    /// Whether names that no rule of an object mentions are the same to what follows where the same patterns
+    /// match them.
+    pub(super) fn names_close_alike(&self, object: &Body) -> bool {
+        let alike = |plan| {
+            let no_rules = self.open_entries(object).all(|(_, node)| node.objects.names.is_none());
+            no_rules && !self.object_plan(plan).presence_matters
+        };
+        object.recorded.is_none() && !self.options.declared_order && self.plan_around(object).is_none_or(alike)
+    }
+
+    /// The names that an object has or that its rules mention; `None` where there are patterns besides.
+    pub(super) fn mentioned_names<'a>(&'a self, object: &'a Body) -> Option<Vec<&'a Arc<str>>> {
+        let mut names: Vec<&Arc<str>> = object.object()?.seen.iter().collect();
+        let Some(plan) = self.plan_around(object) else { return Some(names) };
+        let properties = self.object_plan(plan);
+        names.extend(properties.declared.iter().map(|declared| &declared.name));
+        for (_, node) in self.open_entries(object) {
+            names.extend(node.objects.required.iter());
+            names.extend(node.objects.dependent_required.iter().flat_map(|(name, names)| std::iter::once(name).chain(names)));
+        }
+        (properties.patterns == 0).then_some(names)
+    }
+
+    /// The patterns that match a name; `None` where the object has it or a rule mentions it.
+    pub(super) fn patterns_of_unmentioned(&self, object: &Body, name: &str) -> Option<Patterns> {
+        let mentions = |rules: &ObjectRules| {
+            let listed = |names: &[Arc<str>]| names.iter().any(|other| **other == *name);
+            listed(&rules.required) || rules.dependent_required.iter().any(|(other, names)| **other == *name || listed(names))
+        };
+        if object.has_seen(name) || self.open_entries(object).any(|(_, node)| mentions(&node.objects)) {
+            return None;
+        }
+        let Some(plan) = self.plan_around(object) else { return Some(Patterns::new()) };
+        self.object_plan(plan).declared(name).is_none().then(|| self.patterns_matching(plan, name))
     }
 
     fn build_property(&self, plan: &Plan, name: &str) -> ExpectedId {

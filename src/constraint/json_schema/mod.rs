@@ -17,7 +17,7 @@
 //!   `open_number.rs` and `layout.rs` for what is inside strings, numbers and white space; `container.rs` is
 //!   an open object or array, `value.rs` what is remembered of its members, `close.rs` the end of a value,
 //!   and `survival.rs` asks whether the document can still be completed.
-//! - *Looking ahead*: `mask.rs` for tokens, `rest.rs` for what must still come, `outlook.rs` in words.
+//! - *Looking ahead*: `mask.rs` for tokens, with `quoted.rs` for those inside quotes, `rest.rs` for what must still come, `outlook.rs` in words.
 //! - *Words*: `refusal.rs` and `place.rs`; `notes.rs` tells what of a schema is not enforced.
 
 mod close;
@@ -43,6 +43,7 @@ mod outlook;
 mod pattern;
 mod place;
 mod plan;
+mod quoted;
 mod refusal;
 mod resources;
 mod rest;
@@ -90,6 +91,8 @@ pub struct JsonSchema {
     options: Options,
     /// Lower bounds on the bytes of a value, by node; worked out when asked for.
     least: OnceLock<Vec<u64>>,
+    /// Of strings under automata.
+    plain_masks: mask::PlainMasks,
     notes: Vec<Note>,
 }
 
@@ -141,7 +144,16 @@ impl JsonSchema {
 
     fn of_nodes(nodes: Vec<Node>, root: NodeId, options: Options, notes: Vec<Note>) -> Self {
         let alone = nodes.iter().map(|_| OnceLock::new()).collect();
-        let mut schema = Self { nodes, table: Table::new(), alone, root: ExpectedId::NOTHING, options, least: OnceLock::new(), notes };
+        let mut schema = Self {
+            nodes,
+            table: Table::new(),
+            alone,
+            root: ExpectedId::NOTHING,
+            options,
+            least: OnceLock::new(),
+            plain_masks: mask::PlainMasks::default(),
+            notes,
+        };
         schema.root = schema.expected_alone(root);
         schema
     }

@@ -77,7 +77,7 @@ impl NumberRules {
     /// Whether the number begun with `text` may still come to satisfy the rules. `integer`: it must become
     /// a whole number; `exponents`: it may be given an exponent.
     pub(super) fn may_accept(&self, text: &str, integer: bool, exponents: bool) -> bool {
-        if self.is_empty() && !integer {
+        if self.is_empty() && (!integer || text.bytes().all(|byte| byte.is_ascii_digit())) {
             return true;
         }
         let begun = Begun::read(text);

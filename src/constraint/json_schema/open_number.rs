@@ -78,6 +78,11 @@ impl OpenNumber {
         Self { phase: Phase::first(byte), expected, own, recorded, text }
     }
 
+    /// Whether the byte is one more digit of a number that nothing is asked of.
+    pub(super) fn stays_the_same(&self, byte: u8) -> bool {
+        self.text.is_none() && self.phase.next(byte) == Some(self.phase)
+    }
+
     /// Takes one more byte, after which the number is in `phase`.
     pub(super) fn push(&mut self, phase: Phase, byte: u8) {
         self.phase = phase;

@@ -161,40 +161,50 @@ impl OpenString {
         failing.into_iter().next().map(|(entry, reason)| (plan.entries[entry].node, reason))
     }
 
-    /// What a walk through plain text has to carry, where that is little: at most one entry's rules are open,
-    /// of which one pattern and lengths, and the document does not survive its failing (`survives`).
-    pub(super) fn plain<'a>(&self, schema: &'a JsonSchema, survives: impl Fn(usize) -> bool) -> Option<PlainString<'a>> {
-        if matches!(self.inside, Inside::Escape | Inside::Hex { .. } | Inside::Surrogate { .. }) {
-            return None;
-        }
-        let mut plain = PlainString {
-            inside: self.inside,
-            length: self.length,
-            length_cap: self.length_cap.0,
-            max_length: schema.options.max_string,
-            automaton: None,
-            text: self.text.is_some().then(SmallVec::new),
-        };
-        let Some(plan) = schema.expected(self.expected).plan else { return Some(plain) };
-        let (mut at, mut open) = (0, 0);
-        for (entry, node) in schema.string_entries(schema.plan(plan)) {
-            let states = self.automata.get(at..at + node.strings.automata().len()).unwrap_or_default();
-            at += node.strings.automata().len();
-            if self.own[entry] != Verdict::Open {
-                continue;
-            }
-            open += 1;
-            if open > 1 || states.len() > 1 || node.enumeration.is_some() || survives(entry) {
+    /// The only rules that are still open (`None` inside: there are none), where the document does not survive
+    /// their failing (`survives`) and they are but lengths and one automaton; and whether all texts that end
+    /// then are the same to what follows.
+    pub(super) fn only_rules<'a>(
+        &self,
+        schema: &'a JsonSchema,
+        survives: impl Fn(usize) -> bool,
+    ) -> Option<(Option<&'a StringRules>, bool)> {
+        let mut only = None;
+        for (entry, node) in self.open_entries(schema) {
+            if only.is_some() || node.strings.automata().len() > 1 || node.enumeration.is_some() || survives(entry) {
                 return None;
             }
-            if let Some(max) = node.strings.max_length {
-                plain.max_length = Some(plain.max_length.map_or(max, |other| other.min(max)));
-            }
-            if let (Some(Some(state)), Some(automaton)) = (states.first(), node.strings.automata().first()) {
-                plain.automaton = Some((&node.strings, automaton, *state));
+            only = Some(&node.strings);
+        }
+        Some((only, !self.recorded))
+    }
+
+    fn open_entries<'a>(&self, schema: &'a JsonSchema) -> impl Iterator<Item = (usize, &'a Node)> {
+        let plan = schema.expected(self.expected).plan.map(|plan| schema.plan(plan));
+        let entries = plan.into_iter().flat_map(|plan| schema.string_entries(plan));
+        entries.filter(|(entry, _)| self.own[*entry] == Verdict::Open)
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    pub(super) fn length_cap(&self) -> u64 {
+        self.length_cap.0
+    }
+
+    /// The state of the only automaton of the entries that are open.
+    pub(super) fn automaton(&self, schema: &JsonSchema) -> Option<RegexState> {
+        let plan = schema.plan(schema.expected(self.expected).plan?);
+        let mut states = self.automata.iter();
+        let mut open = None;
+        for (entry, node) in schema.string_entries(plan) {
+            let own = states.by_ref().take(node.strings.automata().len()).last();
+            if self.own[entry] == Verdict::Open {
+                open = own.copied().flatten().or(open);
             }
         }
-        Some(plain)
+        open
     }
 
     /// The texts that the string may become, where they are listed.
@@ -205,25 +215,13 @@ impl OpenString {
         listed.filter(|string| string.as_bytes().starts_with(text)).cloned().collect()
     }
 
-    /// The text so far and the strings that it may become, where the document does not survive its being none
-    /// of them (`survives`).
-    pub(super) fn listed<'a>(&'a self, schema: &'a JsonSchema, survives: impl Fn(usize) -> bool) -> Option<(&'a [u8], Vec<&'a str>)> {
-        let (plan, text) = (schema.plan(schema.expected(self.expected).plan?), self.text.as_ref()?);
-        let mut open = schema.string_entries(plan).filter(|(entry, _)| self.own[*entry] == Verdict::Open);
-        let (_, enumeration) = open.find_map(|(entry, node)| Some((entry, node.enumeration.as_ref()?)).filter(|_| !survives(entry)))?;
-        Some((text, enumeration.strings.iter().map(String::as_str).collect()))
-    }
-
-    /// Takes over where a walk through plain text stands.
-    pub(super) fn catch_up(&mut self, plain: &PlainString<'_>) {
-        self.inside = plain.inside;
-        self.length = plain.length;
-        if let Some((_, _, state)) = plain.automaton {
-            self.automata.iter_mut().flatten().for_each(|own| *own = state);
-        }
-        if let (Some(text), Some(more)) = (&mut self.text, &plain.text) {
-            text.extend_from_slice(more);
-        }
+    /// What is missing of the strings that it may become, where the document does not survive its being none of
+    /// a list (`survives`).
+    pub(super) fn missing_of_listed<'a>(&self, schema: &'a JsonSchema, survives: impl Fn(usize) -> bool) -> Option<Vec<&'a [u8]>> {
+        let text = self.text.as_ref()?;
+        let listed = self.open_entries(schema).filter_map(|(entry, node)| Some((entry, node.enumeration.as_ref()?)));
+        let (_, enumeration) = listed.into_iter().find(|(entry, _)| !survives(*entry))?;
+        Some(enumeration.strings.iter().filter_map(|string| string.as_bytes().strip_prefix(&text[..])).collect())
     }
 
     /// A lower bound on the bytes before the closing quote, by the rules of the entries that `counts`.
@@ -300,46 +298,6 @@ impl OpenString {
             (Some(enumeration), Some(text)) if !enumeration.has_string(text) => Some(Reason::Enumeration),
             _ => None,
         }
-    }
-}
-
-/// The part of an [`OpenString`] that plain text changes, where it is small.
-#[derive(Clone)]
-pub(super) struct PlainString<'a> {
-    pub(super) inside: Inside,
-    length: u64,
-    length_cap: u64,
-    max_length: Option<u64>,
-    automaton: Option<(&'a StringRules, &'a TextAutomaton, RegexState)>,
-    /// The text since the walk began, where it is wanted at the end.
-    text: Option<SmallVec<[u8; 24]>>,
-}
-
-impl PlainString<'_> {
-    /// Whether any plain text of so many bytes may come.
-    pub(super) fn fits(&self, bytes: usize) -> bool {
-        self.automaton.is_none() && self.max_length.is_none_or(|max| self.length + bytes as u64 <= max)
-    }
-
-    /// Takes one byte that stands as it is.
-    pub(super) fn push(&self, byte: u8, inside: Inside) -> Option<Self> {
-        let mut after = Self { inside, ..self.clone() };
-        if let Some(text) = &mut after.text {
-            text.push(byte);
-        }
-        if byte & 0xC0 != 0x80 {
-            if self.max_length.is_some_and(|max| self.length >= max) {
-                return None;
-            }
-            after.length = (self.length + 1).min(self.length_cap);
-        }
-        if let Some((rules, automaton, state)) = &mut after.automaton {
-            *state = automaton.advance(*state, &[byte])?;
-            if rules.length_refusal(automaton, *state, after.length).is_some() {
-                return None;
-            }
-        }
-        Some(after)
     }
 }
 

@@ -77,6 +77,10 @@ impl TextAutomaton {
         self.regex.advance(&state, bytes)
     }
 
+    pub(super) fn next(&self, state: RegexState, byte: u8) -> Option<RegexState> {
+        self.regex.next(state, byte)
+    }
+
     pub(super) fn may_end(&self, state: RegexState) -> bool {
         self.regex.may_end(&state)
     }

@@ -16,7 +16,7 @@ mod syntax;
 mod translate;
 
 use crate::constraint::automaton::Problem;
-use crate::constraint::{Constraint, ConstraintError, Regex};
+use crate::constraint::{Constraint, ConstraintError, Regex, RegexState};
 use backtrack::Matcher;
 use regex_syntax::hir::Hir;
 use std::sync::Arc;
@@ -93,9 +93,14 @@ impl Pattern {
 
     /// Whether some part of a text that begins so (or that is this, where `complete`) may match.
     pub(super) fn may_match(&self, text: &[u8], complete: bool) -> bool {
-        let state = self.automaton.advance(&self.automaton.start(), text);
+        let state = self.state_after(text);
         let whole = |state| self.automaton.may_end(&state) && std::str::from_utf8(text).is_ok_and(|text| self.confirms(text));
         state.is_some_and(|state| !complete || whole(state))
+    }
+
+    /// The automaton's state after a text; `None` where none that begins so matches.
+    pub(super) fn state_after(&self, text: &[u8]) -> Option<RegexState> {
+        self.automaton.advance(&self.automaton.start(), text)
     }
 
     /// Whether some part of `text` matches.

@@ -85,6 +85,7 @@ fn compare(name: &str, tokens: Tokens, every: usize) {
             }
         }
     }
+    let forks = [10, 1000].map(|tokens| fork_after(&env, &factory, tokens));
     let [schemas, taken, texts, count] = counts;
     println!("\n{name}: {} tokens; {taken} of {schemas} schemas, {texts} texts of {count} tokens", tokens.len());
     println!("state: {} bytes of its own; it shares what it holds of the open values", size_of::<JsonState>());
@@ -101,6 +102,29 @@ fn compare(name: &str, tokens: Tokens, every: usize) {
         let show = |summary: [f64; 3]| summary.map(|time| format!("{time:.2}")).join(" / ");
         println!("{what:10} {:>30} {:>30} {:>22}", show(a), show(b), ratio.join(" / "));
     }
+    for [tokens, ours, theirs] in forks {
+        println!("fork after {tokens} tokens: {ours:.3}, llguidance {theirs:.3}, ratio {:.1}", theirs / ours);
+    }
+}
+
+/// The mean times of a fork in a list of objects, after so many tokens at least: how many, ours, theirs.
+fn fork_after(env: &TokEnv, factory: &ParserFactory, tokens: usize) -> [f64; 3] {
+    let schema = serde_json::json!({"type": "array", "items": {"properties": {"name": {"type": "string"}, "n": {"type": "integer"}}}});
+    let (mut text, mut ids) = (String::from("["), Vec::new());
+    while ids.len() < tokens {
+        text += r#"{"name":"Ada","n":36},"#;
+        ids = env.tok_trie().greedy_tokenize(text.as_bytes());
+    }
+    let compiled = JsonSchema::new(&schema).expect("a schema");
+    let state = compiled.advance(&compiled.start(), text.as_bytes()).expect("the text is accepted");
+    let mut matcher = Matcher::new(factory.create_parser(TopLevelGrammar::from_json_schema(schema)));
+    matcher.consume_tokens(&ids).expect("the text is accepted");
+    let started = Instant::now();
+    (0..1000).for_each(|_| drop(black_box(state.clone())));
+    let ours = micros(started) / 1e3;
+    let started = Instant::now();
+    (0..1000).for_each(|_| drop(black_box(matcher.deep_clone())));
+    [ids.len() as f64, ours, micros(started) / 1e3]
 }
 
 fn measure_ours(schema: &JsonSchema, vocabulary: &Vocabulary, ids: &[u32], times: &mut Times) {

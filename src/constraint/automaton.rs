@@ -6,9 +6,11 @@
 //! merged. What is left answers about a byte by one look-up, and a prefix is refused exactly where no
 //! continuation of it is in the language.
 
+use crate::vocab::TokenSet;
 use rustc_hash::FxHashMap;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A DFA of which every state leads to a match. State 0 is the start.
 pub(super) struct LiveAutomaton {
@@ -17,6 +19,34 @@ pub(super) struct LiveAutomaton {
     /// The fewest bytes from a state to a match: 0 where the text may end.
     distance: Vec<u32>,
     classes: Classes,
+    masks: StateMasks,
+}
+
+/// The plain text (of [`TokenTrie::plain_text`](crate::vocab::TokenTrie::plain_text)) that may come at states, remembered: most texts come by few states often, and a format's automaton serves all
+/// schemas.
+#[derive(Default)]
+pub(super) struct StateMasks(Mutex<FxHashMap<MaskKey, Arc<TokenSet>>>);
+
+/// The trie ([`TokenTrie::id`](crate::vocab::TokenTrie::id)), and the state.
+type MaskKey = (u64, u32);
+
+impl StateMasks {
+    /// So many masks are kept; with a vocabulary of 128k, 1 MiB.
+    const KEPT: usize = 64;
+
+    pub(super) fn get_or_make(&self, key: MaskKey, make: impl FnOnce() -> TokenSet) -> Arc<TokenSet> {
+        let masks = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = masks().get(&key).cloned();
+        known.unwrap_or_else(|| {
+            let mask = Arc::new(make());
+            let mut masks = masks();
+            if masks.len() >= Self::KEPT {
+                masks.clear();
+            }
+            masks.insert(key, mask.clone());
+            mask
+        })
+    }
 }
 
 /// Why a language has no [`LiveAutomaton`].
@@ -101,6 +131,10 @@ impl LiveAutomaton {
         Self::explore((0, 0), &classes, limit, step, accepts)
     }
 
+    pub(super) fn masks(&self) -> &StateMasks {
+        &self.masks
+    }
+
     /// The number of states.
     pub(super) fn states(&self) -> usize {
         self.distance.len()
@@ -150,7 +184,7 @@ impl LiveAutomaton {
             .flat_map(|state| transitions[state * 256..(state + 1) * 256].iter().map(renumbered))
             .collect();
         distance.retain(|distance| *distance != DEAD);
-        Ok(Self { transitions, distance, classes: *classes })
+        Ok(Self { transitions, distance, classes: *classes, masks: StateMasks::default() })
     }
 
     /// The same with states of equal futures merged, by Moore's refinement of a partition. It starts from
@@ -180,7 +214,7 @@ impl LiveAutomaton {
         }
         // Classes are numbered by their first state: the start stays 0.
         let (transitions, distance) = (Vec::with_capacity(classes * 256), Vec::with_capacity(classes));
-        let mut merged = Self { transitions, distance, classes: self.classes };
+        let mut merged = Self { transitions, distance, classes: self.classes, masks: StateMasks::default() };
         for state in 0..class.len() {
             if class[state] as usize == merged.distance.len() {
                 merged.distance.push(self.distance[state]);

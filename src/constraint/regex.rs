@@ -5,7 +5,7 @@
 //! number, and asking about a byte is one look-up.
 //! Patterns match Unicode text, and a text that matches is valid UTF-8.
 
-use super::automaton::{LiveAutomaton, Problem, Remaining, common_classes};
+use super::automaton::{LiveAutomaton, Problem, Remaining, StateMasks, common_classes};
 use super::{Constraint, ConstraintError, Rejection};
 use regex_automata::dfa::{Automaton, StartKind, dense};
 use regex_automata::nfa::thompson;
@@ -141,6 +141,11 @@ impl Regex {
     /// The number of states of the automaton.
     pub fn states(&self) -> usize {
         self.automaton.states()
+    }
+
+    /// Masks of its states, for those who walk along it.
+    pub(super) fn masks(&self) -> &StateMasks {
+        self.automaton.masks()
     }
 
     pub(super) fn next(&self, state: RegexState, byte: u8) -> Option<RegexState> {

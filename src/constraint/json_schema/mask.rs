@@ -8,15 +8,12 @@
 use super::JsonSchema;
 use super::machine::{JsonState, Place};
 use super::members::Patterns;
-use super::quoted::{Cursor, Next, PlainAutomaton, Quoted};
+use super::quoted::{Cursor, Next, Quoted};
 use super::text::Inside;
-use crate::constraint::RegexState;
 use crate::vocab::{TokenSet, TokenTrie};
-use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where a walk through the tokens stands.
 #[derive(Clone)]
@@ -62,43 +59,11 @@ impl JsonSchema {
             trie.plain_text_up_to(characters, out);
             walk.run(trie.other_than_plain_text(), start, out);
         } else if let Some(automaton) = quoted.automaton(cursor) {
-            out.union_with(&self.plain_masks.mask(&automaton, trie));
+            out.union_with(&automaton.mask(trie));
             walk.run(trie.other_than_plain_text(), start, out);
         } else {
             walk.run(trie, start, out);
         }
-    }
-}
-
-/// The plain text that automata let come, by the automaton's state: most texts come by few of them often.
-#[derive(Debug, Default)]
-pub(super) struct PlainMasks(Mutex<FxHashMap<PlainKey, Arc<TokenSet>>>);
-
-/// The trie, and the automaton with its state.
-type PlainKey = (u64, (usize, RegexState, u64));
-
-impl PlainMasks {
-    /// So many masks are kept; with a vocabulary of 128k, 4 MiB.
-    const KEPT: usize = 256;
-
-    fn mask(&self, automaton: &PlainAutomaton<'_>, trie: &TokenTrie) -> Arc<TokenSet> {
-        let key = (trie.id(), automaton.key());
-        let known = |masks: &Mutex<FxHashMap<_, _>>| masks.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        if let Some(mask) = known(&self.0) {
-            return mask;
-        }
-        let mut mask = TokenSet::new(trie.vocabulary_size());
-        let found = |token| {
-            mask.insert(token);
-        };
-        trie.walk(automaton.start, |state, byte| automaton.next(*state, byte), found);
-        let mask = Arc::new(mask);
-        let mut masks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if masks.len() >= Self::KEPT {
-            masks.clear();
-        }
-        masks.insert(key, mask.clone());
-        mask
     }
 }
 
@@ -227,6 +192,129 @@ impl Place {
             Self::InLiteral { missing, .. } => missing.first() == Some(&byte),
             Self::InNumber(_) => is_space || matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-' | b',' | b'}' | b']'),
             Self::InName { .. } | Self::InString(_) => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::constraint::json_schema::Options;
+    use crate::constraint::{Constraint, JsonSchema};
+    use crate::vocab::{Token, TokenSet, Vocabulary};
+
+    /// Tokens that cross quotes, spell by escapes, and cut characters.
+    const TOKENS: [&[u8]; 38] = [
+        b"a",
+        b"b",
+        b"ab",
+        b"/",
+        b"1",
+        b"12",
+        b".5",
+        b"e1",
+        b"-",
+        b"\"",
+        b"{\"",
+        b"\":",
+        b"a\":",
+        b"b\":",
+        b"ab\":\"",
+        b"\",\"",
+        b"\",\"b\":1}",
+        b"\\",
+        b"\\u0061",
+        b"\\u0061\":",
+        b"u0061\":1",
+        b"\\u00",
+        b"61",
+        b"\\/b\":",
+        b"\\n",
+        b"n\"",
+        b"\\\"",
+        b"\xC3",
+        b"\xA9",
+        b"\xC3\xA9\"",
+        b"\n",
+        b" ",
+        b"{",
+        b"}",
+        b"[",
+        b"],",
+        b"1}",
+        b"aaaaaaaaaaaaaaaaaaaa",
+    ];
+
+    /// Compares masks with single answers at every prefix of the texts.
+    fn compare(schema: &str, texts: &[&str]) {
+        let tokens = TOKENS.iter().map(|bytes| Token::Text(bytes.to_vec())).chain([Token::End]);
+        let vocabulary = Vocabulary::new(tokens).unwrap();
+        for canonical in [false, true] {
+            let mut options = Options::default();
+            options.canonical_escapes = canonical;
+            let schema = JsonSchema::parse_with_options(schema, &options).unwrap();
+            for text in texts {
+                for end in 0..=text.len() {
+                    let Some(state) = schema.advance(&schema.start(), &text.as_bytes()[..end]) else { continue };
+                    let mut mask = TokenSet::new(vocabulary.len());
+                    schema.mask(&state, vocabulary.trie(), &mut mask);
+                    for token in vocabulary.tokens() {
+                        let Some(bytes) = vocabulary.bytes(token) else { continue };
+                        let (begun, bytes_shown) = (String::from_utf8_lossy(&text.as_bytes()[..end]), String::from_utf8_lossy(bytes));
+                        assert_eq!(
+                            mask.contains(token),
+                            schema.allows(&state, bytes),
+                            "{bytes_shown:?} after {begun:?}, canonical: {canonical}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn masks_of_names_are_single_answers() {
+        let texts = [r#"{"a":"b","ab":"a","/b":"\u0061","b":1}"#, r#"{"/":"a","ab":"","\u0061":"é"}"#, r#"{"":{"a":"b"},"b":12,"a":"1"}"#];
+        for rules in [
+            r#""properties": {"a": {"type": "string"}, "ab": false, "/b": {"const": "a"}}"#,
+            r#""properties": {"a": {}, "b": {}, "ab": {}}, "additionalProperties": false"#,
+            r#""properties": {"b": {}}, "patternProperties": {"^a": {"type": "string"}}, "additionalProperties": false"#,
+            r#""patternProperties": {"^a": {"type": "string"}, "b$": {"type": "integer"}}"#,
+            r#""required": ["a", "b"], "maxProperties": 3"#,
+            r#""required": ["a", "b"], "maxProperties": 2, "additionalProperties": {"type": ["string", "integer"]}"#,
+            r#""propertyNames": {"maxLength": 1}"#,
+            r#""propertyNames": {"enum": ["a", "b"]}, "properties": {"a": {}, "ab": {}}, "additionalProperties": false"#,
+            r#""dependentRequired": {"a": ["ab"]}, "maxProperties": 2"#,
+            r#""dependentSchemas": {"a": {"properties": {"ab": {"type": "integer"}}}}, "minProperties": 2"#,
+            r#""properties": {"a": {}}, "unevaluatedProperties": false"#,
+            r#""properties": {"a": {}}, "unevaluatedProperties": {"type": "string"}"#,
+            r#""not": {"required": ["ab"]}"#,
+            r#""oneOf": [{"properties": {"a": {"const": "a"}}, "additionalProperties": false}, {"required": ["b"]}]"#,
+        ] {
+            compare(&format!(r#"{{"type": "object", {rules}}}"#), &texts);
+        }
+        compare(r#"{"items": {"type": "object"}, "uniqueItems": true}"#, &[r#"[{"a":"b"},{"a":"b"},{"b":1}]"#, r#"[{"a":1},{"ab":1}]"#]);
+    }
+
+    #[test]
+    fn masks_of_strings_and_numbers_are_single_answers() {
+        let texts = ["[\"ab\",\"\\u0061\",\"aab\"]", "[\"aaaaaaaa\",\"é\"]", "[12,1.5,1e1,-1]", "[\"\",\"b\\n\",\"a/\"]"];
+        for items in [
+            r#"{"type": "string"}"#,
+            r#"{"maxLength": 3}"#,
+            r#"{"minLength": 2, "maxLength": 22}"#,
+            r#"{"pattern": "^a+b?$"}"#,
+            r#"{"pattern": "a"}"#,
+            r#"{"pattern": "^(a|é)*$", "minLength": 2, "maxLength": 4}"#,
+            r#"{"pattern": "^(a*)b\\1$", "maxLength": 5}"#,
+            r#"{"enum": ["a", "ab", "é", 12]}"#,
+            r#"{"anyOf": [{"const": "ab"}, {"pattern": "^b"}, {"maxLength": 1}]}"#,
+            r#"{"format": "date"}"#,
+            r#"{"type": "integer"}"#,
+            r#"{"type": "integer", "maximum": 12}"#,
+            r#"{"not": {"const": "a"}}"#,
+        ] {
+            compare(&format!(r#"{{"items": {items}}}"#), &texts);
+            compare(&format!(r#"{{"items": {items}, "uniqueItems": true}}"#), &texts);
         }
     }
 }

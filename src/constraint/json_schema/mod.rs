@@ -91,8 +91,6 @@ pub struct JsonSchema {
     options: Options,
     /// Lower bounds on the bytes of a value, by node; worked out when asked for.
     least: OnceLock<Vec<u64>>,
-    /// Of strings under automata.
-    plain_masks: mask::PlainMasks,
     notes: Vec<Note>,
 }
 
@@ -144,16 +142,7 @@ impl JsonSchema {
 
     fn of_nodes(nodes: Vec<Node>, root: NodeId, options: Options, notes: Vec<Note>) -> Self {
         let alone = nodes.iter().map(|_| OnceLock::new()).collect();
-        let mut schema = Self {
-            nodes,
-            table: Table::new(),
-            alone,
-            root: ExpectedId::NOTHING,
-            options,
-            least: OnceLock::new(),
-            plain_masks: mask::PlainMasks::default(),
-            notes,
-        };
+        let mut schema = Self { nodes, table: Table::new(), alone, root: ExpectedId::NOTHING, options, least: OnceLock::new(), notes };
         schema.root = schema.expected_alone(root);
         schema
     }

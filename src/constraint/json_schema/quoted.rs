@@ -16,6 +16,7 @@ use super::pattern::Pattern;
 use super::strings::{StringRules, TextAutomaton};
 use super::text::{self, Decoded, Inside};
 use crate::constraint::{Constraint, RegexState};
+use crate::vocab::{TokenSet, TokenTrie};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -240,17 +241,27 @@ pub(super) struct PlainAutomaton<'a> {
     strings: &'a StringRules,
     automaton: &'a TextAutomaton,
     max_length: Option<u64>,
-    pub(super) start: (RegexState, u64),
+    start: (RegexState, u64),
 }
 
 impl PlainAutomaton<'_> {
-    /// What tells the masks of such automata apart, within a schema.
-    pub(super) fn key(&self) -> (usize, RegexState, u64) {
+    /// The tokens that are plain text and may come.
+    pub(super) fn mask(&self, trie: &TokenTrie) -> Arc<TokenSet> {
+        let make = || {
+            let mut mask = TokenSet::new(trie.vocabulary_size());
+            let found = |token| {
+                mask.insert(token);
+            };
+            trie.walk(self.start, |at, byte| self.next(*at, byte), found);
+            mask
+        };
+        let (state, _) = self.start;
         let is_limited = self.max_length.is_some() || self.strings.min_length.is_some();
-        (std::ptr::from_ref(self.automaton) as usize, self.start.0, if is_limited { self.start.1 } else { 0 })
+        // Few texts come by a state at the same length.
+        if is_limited { Arc::new(make()) } else { self.automaton.masks().get_or_make((trie.id(), state.number() as u32), make) }
     }
 
-    pub(super) fn next(&self, (state, length): (RegexState, u64), byte: u8) -> Option<(RegexState, u64)> {
+    fn next(&self, (state, length): (RegexState, u64), byte: u8) -> Option<(RegexState, u64)> {
         if byte < 0x20 || matches!(byte, b'"' | b'\\') {
             return None;
         }

@@ -7,7 +7,7 @@
 
 use super::format::Format;
 use super::pattern::Pattern;
-use crate::constraint::automaton::{Problem, Remaining};
+use crate::constraint::automaton::{Problem, Remaining, StateMasks};
 use crate::constraint::{Constraint, Regex, RegexState};
 use std::sync::Arc;
 
@@ -75,6 +75,10 @@ impl TextAutomaton {
 
     pub(super) fn advance(&self, state: RegexState, bytes: &[u8]) -> Option<RegexState> {
         self.regex.advance(&state, bytes)
+    }
+
+    pub(super) fn masks(&self) -> &StateMasks {
+        self.regex.masks()
     }
 
     pub(super) fn next(&self, state: RegexState, byte: u8) -> Option<RegexState> {

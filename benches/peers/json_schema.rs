@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tamis::constraint::json_schema::{JsonState, Options};
 use tamis::constraint::{Constraint, JsonSchema};
+use tamis::sampler::{LabelCache, Labels};
 use tamis::vocab::{Token, TokenId, TokenSet, Vocabulary};
 use toktrie::{ApproximateTokEnv, TokEnv, TokRxInfo, TokTrie};
 use vocabularies::Tokens;
@@ -37,6 +38,8 @@ struct Times {
     advance: Vec<f64>,
     mask: Vec<f64>,
     fork: Vec<f64>,
+    /// The mask of a state that had its mask before, from the samplers' cache.
+    cached: Vec<f64>,
 }
 
 fn compare(name: &str, tokens: Tokens, every: usize) {
@@ -102,6 +105,8 @@ fn compare(name: &str, tokens: Tokens, every: usize) {
         let show = |summary: [f64; 3]| summary.map(|time| format!("{time:.2}")).join(" / ");
         println!("{what:10} {:>30} {:>30} {:>22}", show(a), show(b), ratio.join(" / "));
     }
+    let [mean, median, tail] = summary(&mut ours.cached);
+    println!("mask of a state met before: {mean:.2} / {median:.2} / {tail:.2}");
     for [tokens, ours, theirs] in forks {
         println!("fork after {tokens} tokens: {ours:.3}, llguidance {theirs:.3}, ratio {:.1}", theirs / ours);
     }
@@ -129,6 +134,7 @@ fn fork_after(env: &TokEnv, factory: &ParserFactory, tokens: usize) -> [f64; 3] 
 
 fn measure_ours(schema: &JsonSchema, vocabulary: &Vocabulary, ids: &[u32], times: &mut Times) {
     let mut mask = TokenSet::new(vocabulary.len());
+    let mut cache = LabelCache::default();
     // The first pass warms what is worked out on demand.
     for warm in [false, true] {
         let mut state = schema.start();
@@ -142,6 +148,12 @@ fn measure_ours(schema: &JsonSchema, vocabulary: &Vocabulary, ids: &[u32], times
                 schema.mask(&state, vocabulary.trie(), &mut mask);
             }
             let mask = micros(started);
+            if warm {
+                black_box(cache.labels(schema, vocabulary, &state, false).mask());
+                let started = Instant::now();
+                black_box(cache.labels(schema, vocabulary, &state, false).mask());
+                times.cached.push(micros(started));
+            }
             let started = Instant::now();
             let fork = black_box(state.clone());
             let forked = micros(started);

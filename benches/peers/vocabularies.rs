@@ -67,9 +67,7 @@ fn find_gguf(folder: &Path) -> Option<PathBuf> {
     paths.sort();
     paths
         .iter()
-        .find(|path| {
-            path.to_string_lossy().to_lowercase().contains("smollm2") && path.extension().is_some_and(|extension| extension == "gguf")
-        })
+        .find(|path| path.to_string_lossy().to_lowercase().contains("smollm2") && path.extension().is_some_and(|extension| extension == "gguf"))
         .cloned()
         .or_else(|| paths.iter().filter(|path| path.is_dir()).find_map(|path| find_gguf(path)))
 }

@@ -27,6 +27,7 @@ struct Plain {
     /// The same, each with its number of characters, by that.
     by_characters: Vec<(u32, TokenId)>,
     others: TokenTrie,
+    /// What follows plain text within the others, from a quote or backslash on.
     rests: TokenTrie,
 }
 

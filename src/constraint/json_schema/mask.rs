@@ -23,10 +23,13 @@ pub(super) enum Step<'a> {
     Quoted(Rc<Quoted<'a>>, Cursor, usize),
 }
 
+/// Where it was found to lead; `None`: nowhere.
+pub(super) type Known<'a, K> = RefCell<SmallVec<[(K, Option<Step<'a>>); 1]>>;
+
 /// A state outside quotes, or in quotes of many rules.
 pub(super) struct Between<'a> {
     state: JsonState,
-    following: RefCell<SmallVec<[(u8, Option<Step<'a>>); 1]>>,
+    following: Known<'a, u8>,
 }
 
 /// A walk through the tokens.
@@ -78,7 +81,7 @@ impl<'a> Walk<'a> {
                 Next::Closed => None,
             }),
         };
-        // Also those that are still in the name: the walk below finds them again.
+        // Also tokens that end within the name are taken out: the walk below finds them again.
         trie.walk(Some(start), enter, |token| {
             out.remove(token);
         });
@@ -249,8 +252,7 @@ mod tests {
         let tokens = TOKENS.iter().map(|bytes| Token::Text(bytes.to_vec())).chain([Token::End]);
         let vocabulary = Vocabulary::new(tokens).unwrap();
         for canonical in [false, true] {
-            let mut options = Options::default();
-            options.canonical_escapes = canonical;
+            let options = Options { canonical_escapes: canonical, ..Options::default() };
             let schema = JsonSchema::parse_with_options(schema, &options).unwrap();
             for text in texts {
                 for end in 0..=text.len() {

@@ -8,7 +8,7 @@
 use super::JsonSchema;
 use super::container::Body;
 use super::machine::{JsonState, Place};
-use super::mask::Step;
+use super::mask::Known;
 use super::members::Patterns;
 use super::node::NodeId;
 use super::open_string::OpenString;
@@ -17,7 +17,6 @@ use super::strings::{StringRules, TextAutomaton};
 use super::text::{self, Decoded, Inside};
 use crate::constraint::{Constraint, RegexState};
 use crate::vocab::{TokenSet, TokenTrie};
-use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -32,7 +31,7 @@ pub(super) struct Quoted<'a> {
     /// the object mentions and the same patterns match.
     pub(super) closes_alike: bool,
     /// What follows the closing quote, where texts are alike, by the patterns that match a name.
-    pub(super) closed: RefCell<SmallVec<[(Patterns, Option<Step<'a>>); 1]>>,
+    pub(super) closed: Known<'a, Patterns>,
 }
 
 /// What is asked of the text.

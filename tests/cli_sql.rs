@@ -1,0 +1,99 @@
+//! `tamis sql` and `tamis eval sql` as their users run them, on the sample database and the default model.
+
+mod support;
+
+use serde_json::Value;
+use std::fs;
+use std::process::{Command, Output};
+use support::folder::TempFolder;
+use support::real_model;
+
+fn tamis(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tamis")).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// What the command prints on standard output; it must not have failed.
+fn printed(arguments: &[&str]) -> String {
+    let ran = tamis(arguments);
+    assert!(ran.status.success(), "{}", text(&ran.stderr));
+    text(&ran.stdout).to_owned()
+}
+
+#[test]
+fn what_is_no_question_or_no_database_is_told() {
+    for (arguments, words) in [
+        (&["sql"][..], &["<DATABASE>"][..]),
+        (&["sql", "shop.sqlite"], &["database and a question", "--sample"]),
+        (&["sql", "--sample", "shop.sqlite", "How many?"], &["question alone"]),
+        (&["sql", "no/such.sqlite", "How many?"], &["no/such.sqlite"]),
+        (&["sql", "Cargo.toml", "How many?"], &["Cargo.toml"]),
+        (&["sql", "--sample", "How many?", "--examples", "no/such.jsonl"], &["no/such.jsonl"]),
+        (&["eval", "sql", "--questions", "no/such.jsonl", "--databases", "."], &["no/such.jsonl"]),
+    ] {
+        let ran = tamis(arguments);
+        assert_eq!(ran.status.code(), Some(2), "{arguments:?}: {}", text(&ran.stderr));
+        for word in words {
+            assert!(text(&ran.stderr).contains(word), "{word:?} is not in {}", text(&ran.stderr));
+        }
+    }
+}
+
+#[test]
+fn every_query_comes_with_what_it_gives_and_with_probabilities_that_add_up() {
+    let Some(model) = real_model() else { return };
+    let model = model.to_str().unwrap();
+    let question = "Which books are there?";
+    let ask = |more: &[&str]| {
+        let common = ["sql", "--sample", question, "--model", model, "-n", "4", "--max-tokens", "40", "--seed", "3", "--json"];
+        serde_json::from_str::<Value>(&printed(&[&common, more].concat())).unwrap()
+    };
+    let ran = ask(&[]);
+    let answers = ran["answers"].as_array().unwrap();
+    let total: f64 = answers.iter().map(|answer| answer["probability"].as_f64().unwrap()).sum();
+    assert!((total - 1.0).abs() < 1e-9, "{total}");
+    for answer in answers {
+        assert!(answer["error"].is_null() && answer["result"]["rows"].is_array(), "{answer}");
+        assert!(answer["query"].as_str().unwrap().starts_with("SELECT"));
+        assert!(answer["clauses"].as_array().unwrap().iter().all(|clause| clause["probability"].as_f64().unwrap() <= 1.0 + 1e-9));
+    }
+    // Nothing is executed in a dry run; grouped by themselves, queries are the same.
+    let dry = ask(&["--dry-run"]);
+    assert!(dry["answers"].as_array().unwrap().iter().all(|answer| answer["result"].is_null() && answer["error"].is_null()));
+    assert_eq!(dry["log_evidence"], ran["log_evidence"]);
+}
+
+#[test]
+fn an_example_near_the_question_is_shown_to_the_model() {
+    let Some(model) = real_model() else { return };
+    let folder = TempFolder::new();
+    // An odd query that the model would not think of, under the very question that is asked.
+    folder.write("log.jsonl", r#"{"question": "How many are on loan?", "query": "SELECT max(year) FROM book"}"#);
+    let log = folder.path().join("log.jsonl");
+    let arguments = ["sql", "--sample", "How many are on loan?", "--model", model.to_str().unwrap(), "-n", "4", "--max-tokens", "40"];
+    let ran = printed(&[&arguments[..], &["--examples", log.to_str().unwrap(), "--shown", "1"]].concat());
+    assert!(ran.to_lowercase().contains("max(year)"), "{ran}");
+}
+
+#[test]
+fn an_evaluation_is_taken_up_where_it_stopped() {
+    let (Some(model), Some(data)) = (real_model(), support::shared("data/sql/chinook")) else { return };
+    let folder = TempFolder::new();
+    let questions = fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().path());
+    let questions = questions.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "jsonl")).unwrap();
+    let two: Vec<String> = fs::read_to_string(questions).unwrap().lines().take(2).map(str::to_owned).collect();
+    folder.write("two.jsonl", two.join("\n"));
+    let (asked, results) = (folder.path().join("two.jsonl"), folder.path().join("results.jsonl"));
+    let arguments = ["eval", "sql", "--questions", asked.to_str().unwrap(), "--databases", data.parent().unwrap().to_str().unwrap()];
+    let more = ["--model", model.to_str().unwrap(), "-n", "2", "--json", "--results", results.to_str().unwrap()];
+    let run = || printed(&[&arguments[..], &more].concat());
+    let first: Value = serde_json::from_str(&run()).unwrap();
+    let lines = fs::read_to_string(&results).unwrap();
+    assert_eq!(lines.lines().count(), 2, "{lines}");
+    let again: Value = serde_json::from_str(&run()).unwrap();
+    assert_eq!(fs::read_to_string(&results).unwrap(), lines, "what was done is not done again");
+    assert_eq!(first, again);
+}

@@ -259,6 +259,8 @@ fn a_command_built_without_a_model_runtime_says_so() {
 #[cfg(feature = "candle")]
 mod with_models {
     use super::*;
+    use std::sync::OnceLock;
+    use tamis::lm::candle::{ALIASES, ModelSource};
 
     #[test]
     fn a_model_that_cannot_be_had_is_named() {
@@ -307,15 +309,20 @@ mod with_models {
         assert!(text.stdout.contains("smollm2-135m") && text.stdout.contains("Apache-2.0"), "{}", text.stdout);
     }
 
-    /// Whether the default model may be used; says so where it may not.
+    /// Whether the default model is here; it is fetched where that is allowed, once and before any command is
+    /// watched, and where it may not be, that is said.
     fn default_model() -> bool {
-        let listed = tamis(&["models", "--json"]).json();
-        let cached = listed["models"].as_array().unwrap().iter().any(|model| model["default"] == true && model["here"] == true);
-        let may = cached || std::env::var_os("TAMIS_TEST_DOWNLOAD").is_some_and(|value| value == "1");
-        if !may {
-            eprintln!("skipped: the default model is not in the cache, and TAMIS_TEST_DOWNLOAD=1 is not set");
-        }
-        may
+        static HERE: OnceLock<bool> = OnceLock::new();
+        *HERE.get_or_init(|| {
+            let source = ModelSource::parse(ALIASES[0].name).unwrap();
+            let may = source.is_here() || std::env::var_os("TAMIS_TEST_DOWNLOAD").is_some_and(|value| value == "1");
+            if may {
+                source.fetch(&mut |_| {}).unwrap();
+            } else {
+                eprintln!("skipped: the default model is not in the cache, and TAMIS_TEST_DOWNLOAD=1 is not set");
+            }
+            may
+        })
     }
 
     const DATE: &str = "[0-9]{4}-[0-9]{2}-[0-9]{2}";

@@ -1,6 +1,9 @@
 //! Whole runs on a toy model against the answer by enumeration: the evidence, the posterior, the length
 //! rule, and what a run says when nothing can be drawn.
 
+#[path = "common/toy.rs"]
+mod toy;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,29 +11,8 @@ use tamis::lm::LmError;
 use tamis::next_token::NextToken;
 use tamis::prelude::*;
 use tamis::sampler::{Awrs, Direct, Masked, TokenSampler};
-use tamis::vocab::{Token, TokenId, Vocabulary};
-
-/// Tokens "a", "b", "ab", then the end.
-fn vocabulary() -> Vocabulary {
-    Vocabulary::new([Token::Text(b"a".to_vec()), Token::Text(b"b".to_vec()), Token::Text(b"ab".to_vec()), Token::End]).unwrap()
-}
-
-/// A row that depends on the last token, so that what is likely now may lead nowhere.
-fn row(context: &[TokenId]) -> Vec<f64> {
-    match context.last().map(|token| token.index()) {
-        None => vec![0.55, 0.25, 0.15, 0.05],
-        Some(0) => vec![0.60, 0.10, 0.10, 0.20],
-        Some(1) => vec![0.20, 0.20, 0.20, 0.40],
-        Some(_) => vec![0.05, 0.15, 0.30, 0.50],
-    }
-}
-
-fn model() -> TableLm {
-    TableLm::new(vocabulary(), row)
-}
-
-const PATTERN: &str = "(ab|ba){1,2}";
-const MAX_TOKENS: usize = 3;
+use tamis::vocab::{TokenId, Vocabulary};
+use toy::{MAX_TOKENS, PATTERN, model, row, vocabulary};
 
 /// The probability of each text of the constraint in at most `MAX_TOKENS` tokens, each row changed by
 /// `change` first.

@@ -1,40 +1,15 @@
 //! What reports say of runs whose truth is known: a toy model under a constraint of a few words.
 
+#[path = "common/words.rs"]
+mod words;
+
 use serde_json::Value;
-use tamis::constraint::{Constraint, Rejection};
 use tamis::decode::{ConstrainedDecoding, Posterior};
 use tamis::lm::TableLm;
 use tamis::report::{Look, OptionsInfo, Record, RunInfo, Summary};
 use tamis::sampler::{Improper, Masked};
 use tamis::vocab::{Token, Vocabulary};
-
-/// These texts and no others; the state is what was written.
-struct Words(&'static [&'static [u8]]);
-
-impl Constraint for Words {
-    type State = Vec<u8>;
-
-    fn start(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn advance(&self, state: &Vec<u8>, bytes: &[u8]) -> Option<Vec<u8>> {
-        let text = [state, bytes].concat();
-        self.0.iter().any(|word| word.starts_with(&text)).then_some(text)
-    }
-
-    fn may_end(&self, state: &Vec<u8>) -> bool {
-        self.0.contains(&state.as_slice())
-    }
-
-    fn explain(&self, state: &Vec<u8>, bytes: &[u8]) -> Option<Rejection> {
-        self.advance(state, bytes).is_none().then(|| Rejection::new(0, bytes.first().copied(), "a word of the list"))
-    }
-
-    fn explain_end(&self, state: &Vec<u8>) -> Option<Rejection> {
-        (!self.may_end(state)).then(|| Rejection::new(0, None, "a word of the list"))
-    }
-}
+use words::Words;
 
 /// A model that writes at every step "yes" (0.4), "no" (0.1), either half of "é" (0.1, 0.1), an escape
 /// character (0.1) or the end (0.2).
@@ -45,7 +20,7 @@ fn model() -> TableLm {
 }
 
 fn draw(words: &'static [&'static [u8]]) -> Posterior {
-    ConstrainedDecoding::new(Words(words)).particles(16).max_tokens(3).sampler(Masked::new()).run(&mut model(), &[]).unwrap()
+    ConstrainedDecoding::new(Words(words.to_vec())).particles(16).max_tokens(3).sampler(Masked::new()).run(&mut model(), &[]).unwrap()
 }
 
 fn info() -> RunInfo {
@@ -121,7 +96,7 @@ fn minus_infinity_is_null_and_the_dead_are_explained() {
 
 #[test]
 fn an_improper_run_reports_no_evidence_as_if_it_had_some() {
-    let posterior = ConstrainedDecoding::new(Words(&[b"yes", b"no"])).sampler(Improper::new()).run(&mut model(), &[]).unwrap();
+    let posterior = ConstrainedDecoding::new(Words(vec![b"yes", b"no"])).sampler(Improper::new()).run(&mut model(), &[]).unwrap();
     let mut info = info();
     info.options.properly_weighted = false;
     info.options.sampler = "improper".into();

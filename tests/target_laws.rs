@@ -4,6 +4,8 @@
 
 #[path = "common/enumeration.rs"]
 mod enumeration;
+#[path = "common/toy.rs"]
+mod toy;
 
 use enumeration::{Branches, Enumerated};
 use std::collections::BTreeMap;
@@ -16,30 +18,11 @@ use tamis::next_token::NextToken;
 use tamis::prelude::*;
 use tamis::sampler::{Awrs, DesRaj, Direct, Geometric, LabelCache, Masked, TokenSampler};
 use tamis::vocab::{Canonical, Token, TokenId, Vocabulary};
+use toy::{MAX_TOKENS, PATTERN, model, row, vocabulary};
 
 const A: TokenId = TokenId::new(0);
 const B: TokenId = TokenId::new(1);
 const AB: TokenId = TokenId::new(2);
-const MAX_TOKENS: usize = 3;
-const PATTERN: &str = "(ab|ba){1,2}";
-
-/// Tokens "a", "b", "ab", then the end.
-fn vocabulary() -> Vocabulary {
-    Vocabulary::new([Token::Text(b"a".to_vec()), Token::Text(b"b".to_vec()), Token::Text(b"ab".to_vec()), Token::End]).unwrap()
-}
-
-fn row(context: &[TokenId]) -> Vec<f64> {
-    match context.last().map(|token| token.index()) {
-        None => vec![0.55, 0.25, 0.15, 0.05],
-        Some(0) => vec![0.60, 0.10, 0.10, 0.20],
-        Some(1) => vec![0.20, 0.20, 0.20, 0.40],
-        Some(_) => vec![0.05, 0.15, 0.30, 0.50],
-    }
-}
-
-fn model() -> TableLm {
-    TableLm::new(vocabulary(), row)
-}
 
 /// Another model of the same vocabulary, of the opposite taste.
 fn other() -> TableLm {

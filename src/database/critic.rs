@@ -7,13 +7,17 @@ use crate::decode::critic::{Critic, CriticError};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// The most scores that are kept. A run of some hundred particles has fewer; then all are forgotten, and
+/// those still needed are worked out again.
+const KEPT: usize = 4096;
+
 /// Scores a query by running it within the database's limits.
 ///
 /// A complete query that fails or takes too long scores `-inf`; one that gives nothing (no row, or only
 /// NULL) scores the logarithm of a factor, 1 by default: the answer to a question may well be "none".
 /// Before the end it scores the longest part that stands by itself, up to the last clause that is
 /// complete, so that particles on the way to nothing are noticed early; that part of the score cancels.
-/// Each distinct text is run once. The order of clauses and the paper's checks at their ends are after
+/// A text is run once, as long as it is among the last few thousand. The order of clauses and the paper's checks at their ends are after
 /// Loula et al. 2025 (arXiv 2504.13139).
 #[derive(Debug)]
 pub struct Executes {
@@ -49,7 +53,11 @@ impl Executes {
             return Ok(*known);
         }
         let score = if complete { self.of_result(self.database.execute(query))? } else { self.of_part(query)? };
-        self.scores.lock().unwrap_or_else(PoisonError::into_inner).insert(key, score);
+        let mut scores = self.scores.lock().unwrap_or_else(PoisonError::into_inner);
+        if scores.len() >= KEPT {
+            scores.clear();
+        }
+        scores.insert(key, score);
         Ok(score)
     }
 

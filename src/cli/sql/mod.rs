@@ -21,11 +21,13 @@ pub fn run(args: &SqlArgs) -> Result<ExitCode, CliError> {
     let (file, question) = args.question()?;
     let database = Arc::new(file.map_or_else(Database::sample, Database::open).map_err(unreadable)?);
     let examples = args.examples.as_deref().map_or_else(|| Ok(Vec::new()), read_examples)?;
-    let asking = TextToSql::new(database.clone()).options(SqlOptions::profile(args.profile.into())).shown(args.shown).examples(examples);
+    let examples = examples.into_iter().map(|logged| logged.example);
+    let options = SqlOptions::profile(args.profile.into());
+    let asking = TextToSql::new(database.clone()).options(options).shown(args.shown).max_tokens(args.max_tokens).examples(examples);
     let progress = Progress::new(true);
     let mut model = Model::load(&args.model, &progress)?;
     let prompt = model.lm.raw_prompt(&asking.prompt(question))?;
-    let mut decoding = asking.decoding().particles(args.particles).seed(args.seed).max_tokens(args.max_tokens);
+    let mut decoding = asking.decoding().particles(args.particles).seed(args.seed);
     if !args.dry_run && (args.empty_factor != 1.0 || args.steering_factor != 1.0) {
         decoding = decoding.critic(Executes::new(database.clone()).empty_factor(args.empty_factor).steering_factor(args.steering_factor));
     }
@@ -55,8 +57,15 @@ fn unreadable(error: DatabaseError) -> CliError {
     CliError::usage(error.to_string())
 }
 
-/// Reads JSON lines of `{"question": ..., "query": ...}`.
-pub fn read_examples(path: &std::path::Path) -> Result<Vec<SqlExample>, CliError> {
+/// An example of a log of queries.
+pub struct Logged {
+    pub example: SqlExample,
+    /// The database that it is about, where the log says so.
+    pub database: Option<String>,
+}
+
+/// Reads JSON lines of `{"question": ..., "query": ...}`, each perhaps with a `"db_id"`.
+pub fn read_examples(path: &std::path::Path) -> Result<Vec<Logged>, CliError> {
     let text = read_text(path)?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
@@ -64,7 +73,10 @@ pub fn read_examples(path: &std::path::Path) -> Result<Vec<SqlExample>, CliError
             let wrong = |why: &str| CliError::usage(format!("{}, line {}: {why}", path.display(), number + 1));
             let value: serde_json::Value = serde_json::from_str(line).map_err(|error| wrong(&error.to_string()))?;
             match (value["question"].as_str(), value["query"].as_str()) {
-                (Some(question), Some(query)) => Ok(SqlExample { question: question.into(), query: query.into() }),
+                (Some(question), Some(query)) => Ok(Logged {
+                    example: SqlExample { question: question.into(), query: query.into() },
+                    database: value["db_id"].as_str().map(str::to_owned),
+                }),
                 _ => Err(wrong("an object with the strings \"question\" and \"query\" is wanted")),
             }
         })

@@ -96,3 +96,61 @@ impl Critic for Executes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn executes() -> Executes {
+        Executes::new(Arc::new(Database::sample().unwrap())).empty_factor(0.5).steering_factor(0.25)
+    }
+
+    fn score(critic: &Executes, text: &str, complete: bool) -> f64 {
+        critic.log_score(&Draft { text: text.as_bytes(), tokens: &[], complete, by_end_token: complete }).unwrap()
+    }
+
+    #[test]
+    fn a_query_that_gives_nothing_costs_the_factor_and_one_that_does_not_run_all() {
+        let critic = executes();
+        for (query, factor) in [
+            ("SELECT count(*) FROM book", 1.0),
+            ("SELECT title FROM book WHERE year > 3000", 0.5),
+            ("SELECT max(days) FROM loan WHERE days > 3000", 0.5),
+            ("SELECT count(*) FROM book WHERE year > 3000", 1.0),
+            ("SELECT price FROM book", 0.0),
+        ] {
+            // The second answer is the one that was kept.
+            assert_eq!([score(&critic, query, true), score(&critic, query, true)], [f64::ln(factor); 2], "{query}");
+        }
+    }
+
+    #[test]
+    fn before_the_end_what_counts_is_the_part_up_to_the_last_whole_clause() {
+        let critic = executes();
+        for (part, factor) in [
+            ("SELECT title FROM book WHERE year > 3000 ORDER BY ti", 0.25),
+            // The condition may still go on.
+            ("SELECT title FROM book WHERE year > 3000", 1.0),
+            ("SELECT title FROM book WHERE year > 1900 ORDER BY ti", 1.0),
+            ("SELECT title FROM bo", 1.0),
+            // A count of nothing is a row.
+            ("SELECT count(*) FROM book WHERE year > 3000 LIMIT", 1.0),
+            // What does not run by itself may still become right.
+            ("SELECT price FROM book WHERE ", 1.0),
+        ] {
+            assert_eq!(score(&critic, part, false), f64::ln(factor), "{part}");
+        }
+        let without = Executes::new(critic.database.clone());
+        assert_eq!(score(&without, "SELECT title FROM book WHERE year > 3000 ORDER BY ti", false), 0.0);
+    }
+
+    #[test]
+    fn the_scores_that_are_kept_are_bounded() {
+        let critic = executes();
+        for number in 0..KEPT + 100 {
+            let query = format!("SELECT title FROM book WHERE book_id = {number}");
+            assert_eq!(score(&critic, &query, true) == 0.0, (1..=12).contains(&number), "{query}");
+        }
+        assert!(critic.scores.lock().unwrap().len() <= KEPT);
+    }
+}

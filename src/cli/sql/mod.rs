@@ -2,6 +2,7 @@
 
 mod args;
 mod show;
+mod table;
 
 pub use args::SqlArgs;
 
@@ -9,10 +10,12 @@ use super::CliError;
 use super::files::{Output, json_bytes, read_text};
 use super::model::Model;
 use super::progress::Progress;
+use super::screen::look;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tamis::constraint::sql::SqlOptions;
 use tamis::database::{Database, DatabaseError, Executes};
+use tamis::report::Look;
 use tamis::text_to_sql::{SqlExample, TextToSql, answers};
 
 /// Runs the command.
@@ -43,8 +46,9 @@ pub fn run(args: &SqlArgs) -> Result<ExitCode, CliError> {
     let found = answers(&posterior, (!args.dry_run).then_some(&*database));
     if args.json {
         output.write(&json_bytes(&show::to_json(question, &database, &found, &posterior)))?;
-    } else {
-        output.write(show::to_text(&found, &posterior).as_bytes())?;
+    } else if !found.is_empty() {
+        let look = if output.is_stdout() { look() } else { Look::PLAIN };
+        output.write(show::to_text(&found, &posterior, look).as_bytes())?;
     }
     if found.is_empty() {
         let message = format!("no query: all {} particles died", args.particles);

@@ -1,5 +1,6 @@
 //! The engine on the CPU: passes of `forward.rs` over pages of `context.rs`.
 
+use super::attention_weights::AttentionWeights;
 use super::config::Config;
 use super::context::{Memory, PAGE, Page, PageShape, Slot};
 use super::engine::{self, Engine};
@@ -121,6 +122,12 @@ impl Engine for CpuEngine {
             extended[number] = Some(state(states[number].pages.clone(), continuation));
         }
         Ok(extended.into_iter().flatten().collect())
+    }
+
+    fn attention_weights(&mut self, text: &[TokenId], first: usize) -> Result<AttentionWeights, LmError> {
+        self.pass.weights_of_attention = Some(AttentionWeights::new(&self.config, first, text.len()));
+        self.forward(&[Sequence { pages: &[], tail: &[], tokens: text, wants_logits: false }]);
+        Ok(self.pass.weights_of_attention.take().expect("a pass leaves it there"))
     }
 
     fn next_token(&self, state: &engine::State) -> Result<NextToken, LmError> {

@@ -4,6 +4,7 @@
 //! cores, [`cuda`](super::cuda) for a GPU, [`replay`](super::replay) for models that only candle-transformers
 //! has. It checks what it is given, computes equal pairs once, and remembers prompts; an engine only computes.
 
+use super::attention_weights::AttentionWeights;
 use super::cpu;
 #[cfg(feature = "cuda")]
 use super::cuda;
@@ -42,6 +43,11 @@ pub(super) trait Engine: Send {
 
     /// The states one token longer, in order. No two pairs are equal.
     fn extend(&mut self, batch: &[(&State, TokenId)]) -> Result<Vec<State>, LmError>;
+
+    /// The attention weights of a text that has tokens, from position `first` of it on.
+    fn attention_weights(&mut self, _text: &[TokenId], _first: usize) -> Result<AttentionWeights, LmError> {
+        Err(LmError::unsupported(format!("attention weights are told by the CPU's own pass, not by {}", self.device())))
+    }
 
     /// What may follow.
     fn next_token(&self, state: &State) -> Result<NextToken, LmError>;

@@ -5,6 +5,7 @@
 //! for the whole batch; everything else works row by row. Logits are computed only where they are wanted.
 
 use super::attention::{Attention, Row};
+use super::attention_weights::AttentionWeights;
 use super::config::Config;
 use super::context::{Memory, PAGE, Page, PageShape, Slot};
 use super::kernels::{Activations, Matrix, Pool, Product, multiply};
@@ -63,6 +64,8 @@ pub(super) struct Pass {
     /// Cosines and sines of all pairs: of layers that see everything, and of windowed ones.
     rotations: [Vec<(f32, f32)>; 2],
     logits: Vec<f32>,
+    /// Filled in where it is there: a pass over the one text that it is of.
+    pub(super) weights_of_attention: Option<AttentionWeights>,
 }
 
 impl Pass {
@@ -81,6 +84,9 @@ impl Pass {
         let mut growths: Vec<Growth> = sequences.iter().map(|sequence| Growth::new(sequence, shape)).collect();
         for (index, layer) in weights.layers.iter().enumerate() {
             self.project(config, layer, index, pool);
+            if let Some(weights) = &mut self.weights_of_attention {
+                weights.fill(config, index, &self.queries, &self.keys);
+            }
             self.open_pages(sequences, shape, index);
             for (growth, open) in growths.iter_mut().zip(split_open(&self.open, sequences, shape)) {
                 growth.keep(index, open, shape);

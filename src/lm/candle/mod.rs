@@ -13,6 +13,7 @@
 //! To add a family of models, extend `config.rs`; candle's own types do not leave this module.
 
 mod attention;
+mod attention_weights;
 mod chat;
 mod config;
 mod context;
@@ -38,6 +39,7 @@ mod replay;
 mod source;
 mod weights;
 
+pub use attention_weights::AttentionWeights;
 pub use chat::ChatTemplate;
 pub use context::CandleContext;
 pub use device::Device;

@@ -1,5 +1,6 @@
 //! [`CandleLm`]: a model file as a [`LanguageModel`].
 
+use super::attention_weights::AttentionWeights;
 use super::chat::ChatTemplate;
 use super::context::{CandleContext, Node, PrefixCache};
 use super::device::Device;
@@ -176,6 +177,27 @@ impl CandleLm {
         )))
     }
 
+    /// How much each token of `text` attends to those before it, from position `first` of it on: for analysis.
+    /// One pass over the whole text; the memory is that of `layers * heads * (text.len() - first) *
+    /// text.len()` numbers.
+    ///
+    /// # Errors
+    /// If `first` is not a position of the text, the text does not fit into the model's context or names
+    /// tokens outside the vocabulary, memory does not suffice, or the model does not run on the CPU.
+    pub fn attention_weights(&mut self, text: &[TokenId], first: usize) -> Result<AttentionWeights, LmError> {
+        if first >= text.len() {
+            return Err(LmError::other(format!("there is no position {first} in a text of {} tokens", text.len())));
+        }
+        self.check_text(text)?;
+        self.check_memory(self.engine.prompt_bytes(text.len()))?;
+        self.engine.attention_weights(text, first)
+    }
+
+    fn check_text(&self, text: &[TokenId]) -> Result<(), LmError> {
+        self.check_length(text.len())?;
+        text.iter().try_for_each(|token| self.check_token(*token))
+    }
+
     fn context(&self, depth: usize, state: State) -> CandleContext {
         CandleContext(Arc::new(Node { model: self.id, depth, state }))
     }
@@ -196,8 +218,7 @@ impl LanguageModel for CandleLm {
         if prompt.is_empty() {
             return Err(LmError::other("the prompt has no tokens, and the model cannot begin from nothing"));
         }
-        self.check_length(prompt.len())?;
-        prompt.iter().try_for_each(|token| self.check_token(*token))?;
+        self.check_text(prompt)?;
         if let Some(context) = self.prefixes.get(prompt) {
             return Ok(context);
         }

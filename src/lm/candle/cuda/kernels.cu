@@ -18,9 +18,8 @@ constexpr int THREADS = 256;
 constexpr int WARPS = THREADS / 32;
 constexpr u32 ALL = 0xFFFFFFFFu;
 
-// The most elements of a head, and how many of them a lane has.
+// The most elements of a head.
 constexpr int HEAD = 256;
-constexpr int SHARE = HEAD / 32;
 
 __device__ float warp_sum(float value) {
   for (int width = 16; width > 0; width /= 2) value += __shfl_xor_sync(ALL, value, width);
@@ -206,23 +205,40 @@ extern "C" __global__ void place(float *projected, const float *query_norm, cons
   for (int i = lane; i < size; i += 32) to[i] = __float2half_rn(elements[i]);
 }
 
+// Adds a position's values, weighted, to what a lane has of the mixture: pairs of elements.
+template <int PAIRS>
+__device__ void mix_in(float2 (&mix)[PAIRS], const __half *values, float weight, int size) {
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int i = 0; i < PAIRS; i++) {
+    if (2 * (lane + 32 * i) < size) {
+      const float2 value = __half22float2(((const __half2 *)values)[lane + 32 * i]);
+      mix[i].x = fmaf(weight, value.x, mix[i].x);
+      mix[i].y = fmaf(weight, value.y, mix[i].y);
+    }
+  }
+}
+
 // Attention: blocks are (row, head). The pages that a row sees are taken by the warps in turn; each warp keeps a
 // running softmax, and these are joined in order. `tables` holds the rows' pages, each row's from
-// `tables[starts[row]]` on; `window` is how many positions are seen, 0 for all.
-extern "C" __global__ void attend(const float *projected, const u64 *tables, const u32 *starts, const u32 *positions, int layer,
-                                  int heads, int key_heads, int size, int window, float *output) {
-  __shared__ float query[HEAD];
-  __shared__ float mixed[WARPS][HEAD];
-  __shared__ float largest_of[WARPS], sum_of[WARPS];
+// `tables[starts[row]]` on; `window` is how many positions are seen, 0 for all. Heads of up to 64 * PAIRS elements.
+template <int PAIRS>
+__device__ void attend(const float *projected, const u64 *tables, const u32 *starts, const u32 *positions, int layer, int heads,
+                       int key_heads, int size, int window, float *output) {
+  constexpr int READERS = 16;
+  __shared__ float query[64 * PAIRS];
+  __shared__ float mixed[READERS][64 * PAIRS];
+  __shared__ float largest_of[READERS], sum_of[READERS];
   const int row = blockIdx.x, head = blockIdx.y, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const float *from = projected + ((u64)row * (heads + 2 * key_heads) + head) * size;
-  for (int i = threadIdx.x; i < size; i += THREADS) query[i] = from[i];
+  for (int i = threadIdx.x; i < size; i += 32 * READERS) query[i] = from[i];
   __syncthreads();
   const int position = positions[row], first_seen = window && position + 1 > window ? position + 1 - window : 0;
   const u64 *table = tables + starts[row];
-  float largest = -INFINITY, sum = 0, mix[SHARE] = {};
+  float largest = -INFINITY, sum = 0;
+  float2 mix[PAIRS] = {};
   const int first_page = first_seen / PAGE;
-  for (int page = first_page + (warp + WARPS - first_page % WARPS) % WARPS; page <= position / PAGE; page += WARPS) {
+  for (int page = first_page + (warp + READERS - first_page % READERS) % READERS; page <= position / PAGE; page += READERS) {
     const __half *keys = block_of(table[page], layer, key_heads, head / (heads / key_heads), size), *values = keys + PAGE * size;
     // Two lanes to a position, each with half of the elements.
     const int at = lane / 2, half = lane % 2 * (size / 2), seen = page * PAGE + at;
@@ -243,30 +259,44 @@ extern "C" __global__ void attend(const float *projected, const u64 *tables, con
     const float largest_here = fmaxf(largest, warp_largest(score)), shrink = expf(largest - largest_here);
     const float weight = visible ? expf(score - largest_here) : 0;
     sum = sum * shrink + warp_sum(lane % 2 == 0 ? weight : 0);
-    for (int i = 0; i < SHARE; i++) mix[i] *= shrink;
-    const int from_position = max(first_seen - page * PAGE, 0), to_position = min(position - page * PAGE, PAGE - 1);
-    for (int other = from_position; other <= to_position; other++) {
-      const float weight_of = __shfl_sync(ALL, weight, 2 * other);
-      for (int i = 0; i < SHARE; i++)
-        if (lane + 32 * i < size) mix[i] = fmaf(weight_of, __half2float(values[other * size + lane + 32 * i]), mix[i]);
+    for (int i = 0; i < PAIRS; i++) mix[i] = make_float2(mix[i].x * shrink, mix[i].y * shrink);
+    const int low = max(first_seen - page * PAGE, 0), high = min(position - page * PAGE, PAGE - 1);
+    if (low == 0 && high == PAGE - 1) {
+      // All loads at once.
+#pragma unroll
+      for (int other = 0; other < PAGE; other++)
+        mix_in<PAIRS>(mix, values + other * size, __shfl_sync(ALL, weight, 2 * other), size);
+    } else {
+      for (int other = low; other <= high; other++)
+        mix_in<PAIRS>(mix, values + other * size, __shfl_sync(ALL, weight, 2 * other), size);
     }
     largest = largest_here;
   }
-  for (int i = 0; i < SHARE; i++) mixed[warp][lane + 32 * i] = mix[i];
+  for (int i = 0; i < PAIRS; i++) ((float2 *)mixed[warp])[lane + 32 * i] = mix[i];
   if (lane == 0) {
     largest_of[warp] = largest;
     sum_of[warp] = sum;
   }
   __syncthreads();
   float overall = -INFINITY, total = 0;
-  for (int other = 0; other < WARPS; other++) overall = fmaxf(overall, largest_of[other]);
-  for (int other = 0; other < WARPS; other++) total += sum_of[other] * expf(largest_of[other] - overall);
-  for (int i = threadIdx.x; i < size; i += THREADS) {
+  for (int other = 0; other < READERS; other++) overall = fmaxf(overall, largest_of[other]);
+  for (int other = 0; other < READERS; other++) total += sum_of[other] * expf(largest_of[other] - overall);
+  for (int i = threadIdx.x; i < size; i += 32 * READERS) {
     float element = 0;
-    for (int other = 0; other < WARPS; other++) element = fmaf(mixed[other][i], expf(largest_of[other] - overall), element);
+    for (int other = 0; other < READERS; other++) element = fmaf(mixed[other][i], expf(largest_of[other] - overall), element);
     output[((u64)row * heads + head) * size + i] = element / total;
   }
 }
+
+#define ATTEND(PAIRS)                                                                                                           \
+  extern "C" __global__ void __launch_bounds__(512) attend_##PAIRS(                                                             \
+      const float *projected, const u64 *tables, const u32 *starts, const u32 *positions, int layer, int heads, int key_heads,  \
+      int size, int window, float *output) {                                                                                    \
+    attend<PAIRS>(projected, tables, starts, positions, layer, heads, key_heads, size, window, output);                         \
+  }
+ATTEND(1)
+ATTEND(2)
+ATTEND(4)
 
 // activation(gate) * up, where a row holds all gates, then all ups. Blocks are (part of a row, row).
 extern "C" __global__ void gated(const float *both, int width, int gelu, float *output) {

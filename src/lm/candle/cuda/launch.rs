@@ -18,6 +18,8 @@ use crate::next_token::CHUNK;
 
 /// Threads of most blocks, as in `kernels.cu`.
 const THREADS: u32 = 256;
+/// Threads of a block of attention.
+const ATTENTION_THREADS: u32 = 512;
 /// Chunks of a row that a block takes: with a warp to each, and with half a warp.
 const CHUNKS_BY_WARP: usize = 8;
 const CHUNKS_BY_HALF_WARP: usize = 16;
@@ -38,7 +40,8 @@ pub(super) struct Kernels {
     /// By the rows and outputs of a block, in units of 16 and 8: see [`Launcher::multiply`].
     multiply: [CudaFunction; 4],
     place: CudaFunction,
-    attend: CudaFunction,
+    /// For heads of up to 64, 128 and 256 elements.
+    attend: [CudaFunction; 3],
     gated: CudaFunction,
     chunk_largest: CudaFunction,
     chunk_masses: CudaFunction,
@@ -56,7 +59,7 @@ impl Kernels {
             rms_norm: function("rms_norm")?,
             multiply: [function("multiply_1_2")?, function("multiply_2_2")?, function("multiply_4_2")?, function("multiply_4_4")?],
             place: function("place")?,
-            attend: function("attend")?,
+            attend: [function("attend_1")?, function("attend_2")?, function("attend_4")?],
             gated: function("gated")?,
             chunk_largest: function("chunk_largest")?,
             chunk_masses: function("chunk_masses")?,
@@ -253,11 +256,11 @@ impl Launcher<'_> {
         assert!(places.positions.len() >= words32(rows) && places.starts.len() >= words32(rows));
         let (layer, count, key_heads, size) = (int(heads.layer), int(heads.heads), int(heads.key_heads), int(heads.size));
         let window = int(window.unwrap_or(0));
-        let mut call = self.call(&self.kernels.attend);
+        let mut call = self.call(&self.kernels.attend[usize::from(heads.size > 64) + usize::from(heads.size > 128)]);
         call.arg(projected).arg(&places.tables).arg(&places.starts).arg(&places.positions);
         call.arg(&layer).arg(&count).arg(&key_heads).arg(&size).arg(&window).arg(output);
         // SAFETY: see the module; the caller promises the tables.
-        unsafe { call.launch(grid(rows, heads.heads, THREADS)) }.map(drop)
+        unsafe { call.launch(grid(rows, heads.heads, ATTENTION_THREADS)) }.map(drop)
     }
 
     /// `activation(gate) * up` of `rows` rows of `width` gates, then as many ups.

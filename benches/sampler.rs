@@ -233,14 +233,14 @@ fn label_cache() {
     let size = 4_096;
     let vocabulary = std::sync::Arc::new(vocabulary(size));
     let of_bytes = vocabulary.clone();
-    // Punctuation and words, by what came last: JSON some of the time.
+    // Punctuation, and words by Zipf's law, in an order that changes with what came last: JSON some of the time.
     let mut model = TableLm::new(vocabulary.clone(), move |context| {
         let last = context.last().map_or(0, |token| token.index());
         (0..size)
             .map(|token| match of_bytes.bytes(TokenId::new(token as u32)) {
                 Some([b'"' | b'{' | b'}' | b'[' | b']' | b',' | b':' | b'0'..=b'9']) => 40.0 + ((token * 7 + last) % 50) as f64,
                 Some([_]) => 0.5,
-                Some(_) => 0.3 * (1.0 + ((token * 31 + last) % 7) as f64),
+                Some(_) => 300.0 / (1.0 + ((token * 31 + last * 17) % 3_840) as f64),
                 None => 60.0,
             })
             .collect()

@@ -11,7 +11,7 @@ use super::weights::Weights;
 use crate::lm::{LanguageModel, LmError};
 use crate::next_token::NextToken;
 use crate::vocab::tokenizer::Tokenizer;
-use crate::vocab::{TokenId, Vocabulary};
+use crate::vocab::{Canonical, TokenId, Vocabulary};
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -55,7 +55,7 @@ pub struct CandleLm {
     config: Config,
     weights: Weights,
     vocabulary: Arc<Vocabulary>,
-    tokenizer: Option<Tokenizer>,
+    tokenizer: Option<Arc<Tokenizer>>,
     chat: Option<ChatTemplate>,
     pool: Pool,
     prefixes: PrefixCache,
@@ -84,7 +84,7 @@ impl CandleLm {
         let pool = options.pool();
         let Parts { config, weights, tokenizer, chat } = ModelFiles::open(path.as_ref())?.read(options.tokenizer.as_deref(), &pool)?;
         let model = Self::from_parts(config, weights, tokenizer.vocabulary().clone(), pool, options)?;
-        Ok(Self { tokenizer: Some(tokenizer), chat, ..model })
+        Ok(Self { tokenizer: Some(Arc::new(tokenizer)), chat, ..model })
     }
 
     /// The tokens that ask the model for an answer to `message`, in its chat template.
@@ -110,8 +110,21 @@ impl CandleLm {
     /// # Errors
     /// If the model was loaded without a tokenizer, or the text cannot be written in its tokens.
     pub fn raw_prompt(&self, text: &str) -> Result<Vec<TokenId>, LmError> {
-        let tokenizer = self.tokenizer.as_ref().ok_or_else(|| LmError::other("the model was loaded without its tokenizer"))?;
-        tokenizer.encode(text).map_err(|error| LmError::other("the prompt cannot be tokenized").caused_by(error))
+        self.tokenizer()?.encode(text).map_err(|error| LmError::other("the prompt cannot be tokenized").caused_by(error))
+    }
+
+    /// The rule that an answer be written in the tokens that the model's tokenizer itself would write, for
+    /// [`ConstrainedDecoding::token_filter`](crate::decode::ConstrainedDecoding::token_filter).
+    ///
+    /// # Errors
+    /// If the model was loaded without a tokenizer, or it is not one of which that is known
+    /// ([`Tokenizer::canonical`]).
+    pub fn canonical_tokens(&self) -> Result<Canonical, LmError> {
+        self.tokenizer()?.canonical().map_err(|error| LmError::unsupported("no canonical tokens").caused_by(error))
+    }
+
+    fn tokenizer(&self) -> Result<&Arc<Tokenizer>, LmError> {
+        self.tokenizer.as_ref().ok_or_else(|| LmError::other("the model was loaded without its tokenizer"))
     }
 
     /// Loads the weights of the model at `path`; its tokens are those of `vocabulary`.

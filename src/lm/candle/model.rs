@@ -10,7 +10,7 @@ use super::kernels::Pool;
 use crate::lm::{LanguageModel, LmError};
 use crate::next_token::NextToken;
 use crate::vocab::tokenizer::Tokenizer;
-use crate::vocab::{TokenId, Vocabulary};
+use crate::vocab::{Canonical, TokenId, Vocabulary};
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ pub struct CandleLm {
     id: u64,
     engine: Box<dyn Engine>,
     vocabulary: Arc<Vocabulary>,
-    tokenizer: Option<Tokenizer>,
+    tokenizer: Option<Arc<Tokenizer>>,
     chat: Option<ChatTemplate>,
     prefixes: PrefixCache,
     memory_limit: usize,
@@ -77,7 +77,7 @@ impl CandleLm {
     pub fn load_with(path: impl AsRef<Path>, options: &CandleOptions) -> Result<Self, LmError> {
         let Parts { engine, tokenizer, chat } = ModelFiles::open(path.as_ref())?.read(options)?;
         let model = Self::new(engine, tokenizer.vocabulary().clone(), options)?;
-        Ok(Self { tokenizer: Some(tokenizer), chat, ..model })
+        Ok(Self { tokenizer: Some(Arc::new(tokenizer)), chat, ..model })
     }
 
     /// Loads the weights of the model at `path`; its tokens are those of `vocabulary`.
@@ -136,8 +136,21 @@ impl CandleLm {
     /// # Errors
     /// If the model was loaded without a tokenizer, or the text cannot be written in its tokens.
     pub fn raw_prompt(&self, text: &str) -> Result<Vec<TokenId>, LmError> {
-        let tokenizer = self.tokenizer.as_ref().ok_or_else(|| LmError::other("the model was loaded without its tokenizer"))?;
-        tokenizer.encode(text).map_err(|error| LmError::other("the prompt cannot be tokenized").caused_by(error))
+        self.tokenizer()?.encode(text).map_err(|error| LmError::other("the prompt cannot be tokenized").caused_by(error))
+    }
+
+    /// The rule that an answer be written in the tokens that the model's tokenizer itself would write, for
+    /// [`ConstrainedDecoding::token_filter`](crate::decode::ConstrainedDecoding::token_filter).
+    ///
+    /// # Errors
+    /// If the model was loaded without a tokenizer, or it is not one of which that is known
+    /// ([`Tokenizer::canonical`]).
+    pub fn canonical_tokens(&self) -> Result<Canonical, LmError> {
+        self.tokenizer()?.canonical().map_err(|error| LmError::unsupported("no canonical tokens").caused_by(error))
+    }
+
+    fn tokenizer(&self) -> Result<&Arc<Tokenizer>, LmError> {
+        self.tokenizer.as_ref().ok_or_else(|| LmError::other("the model was loaded without its tokenizer"))
     }
 
     fn check_token(&self, token: TokenId) -> Result<(), LmError> {

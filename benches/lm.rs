@@ -6,15 +6,12 @@
 //! every figure is the median of rounds that are interleaved with those of all others;
 //! `benches/llama_cpp/` measures llama.cpp on the same file, to be run beside it.
 
-use std::cell::Cell;
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::Instant;
-use tamis::lm::candle::{CandleContext, CandleOptions, ModelSource};
-use tamis::lm::{LanguageModel, LmError};
+use tamis::lm::LanguageModel;
+use tamis::lm::candle::{CandleLm, CandleOptions, ModelSource};
 use tamis::next_token::NextToken;
-use tamis::prelude::{CandleLm, ConstrainedDecoding, JsonSchema};
-use tamis::vocab::{TokenId, Vocabulary};
+use tamis::vocab::TokenId;
 
 const ROUNDS: usize = 3;
 const STEPS: usize = 8;
@@ -76,77 +73,6 @@ fn model(name: &str, place: &str) -> CandleLm {
     lm
 }
 
-/// A model that counts the time spent in it.
-struct Timed<'a> {
-    lm: &'a mut CandleLm,
-    /// Seconds in passes, and in making rows of what they give.
-    passes: f64,
-    rows: Cell<f64>,
-}
-
-impl LanguageModel for Timed<'_> {
-    type Context = CandleContext;
-
-    fn vocabulary(&self) -> &Arc<Vocabulary> {
-        self.lm.vocabulary()
-    }
-
-    fn context_length(&self) -> usize {
-        self.lm.context_length()
-    }
-
-    fn prefill(&mut self, prompt: &[TokenId]) -> Result<CandleContext, LmError> {
-        self.lm.prefill(prompt)
-    }
-
-    fn extend(&mut self, batch: &[(CandleContext, TokenId)]) -> Result<Vec<CandleContext>, LmError> {
-        let start = Instant::now();
-        let extended = self.lm.extend(batch);
-        self.passes += start.elapsed().as_secs_f64();
-        extended
-    }
-
-    fn next_token(&self, context: &CandleContext) -> Result<NextToken, LmError> {
-        let start = Instant::now();
-        let row = self.lm.next_token(context);
-        self.rows.set(self.rows.get() + start.elapsed().as_secs_f64());
-        row
-    }
-}
-
-/// Whole runs under a JSON Schema: where the time of a token goes.
-fn runs(lm: &mut CandleLm) {
-    let prompt = r#"Describe a teacher as JSON, for example {"name": "Ada Brand", "age": 41, "occupation": "engineer"}"#;
-    let Ok(prompt) = lm.chat_prompt(prompt) else { return };
-    let schema = || JsonSchema::parse(include_str!("../examples/person.json")).expect("the example is a schema");
-    println!("\n{}, runs under a JSON Schema: microseconds a token, and checks", lm.device());
-    println!("{:>9}{:>10}{:>8}{:>8}{:>8}{:>8}", "particles", "tokens/s", "passes", "rows", "other", "checks");
-    lm.prefill(&prompt).expect("the prompt fits");
-    for particles in [1, 16, 64] {
-        let mut figures = Vec::new();
-        for seed in 0..5 {
-            let mut timed = Timed { lm, passes: 0.0, rows: Cell::new(0.0) };
-            let run = ConstrainedDecoding::new(schema()).particles(particles).max_tokens(48).seed(seed);
-            let start = Instant::now();
-            let posterior = run.run(&mut timed, &prompt).expect("the run ends");
-            let seconds = start.elapsed().as_secs_f64();
-            let tokens: usize = posterior.particles.iter().map(|particle| particle.tokens.len()).sum();
-            let per_token = |seconds: f64| seconds / tokens as f64 * 1e6;
-            let rows = timed.rows.get();
-            let other = seconds - timed.passes - rows;
-            figures.push([
-                tokens as f64 / seconds,
-                per_token(timed.passes),
-                per_token(rows),
-                per_token(other),
-                posterior.checks() as f64 / tokens as f64,
-            ]);
-        }
-        let column = |index: usize| median(figures.iter().map(|figures| figures[index]).collect());
-        println!("{particles:>9}{:>10.0}{:>8.1}{:>8.1}{:>8.1}{:>8.1}", column(0), column(1), column(2), column(3), column(4));
-    }
-}
-
 fn rows() {
     for size in [49_152, 128_256, 262_144] {
         let logits: Vec<f32> = (0..size).map(|i| ((i * 7919) % 10_007) as f32 * 2e-3 - 12.0).collect();
@@ -193,6 +119,5 @@ fn main() {
             println!("{prompt:>13}{}", figures.by_ref().take(PARTICLES.len()).map(|figure| format!("{figure:>8.0}")).collect::<String>());
         }
     }
-    models.iter_mut().for_each(runs);
     println!("\nhigh-water mark: {:.0} MB", memory("VmHWM"));
 }

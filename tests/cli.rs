@@ -85,7 +85,10 @@ impl Drop for Folder {
 fn help_shows_examples_and_exit_codes() {
     let help = tamis(&["generate", "--help"]);
     assert_eq!(help.code, 0);
-    assert!(help.stdout.contains("Examples:") && help.stdout.contains("tamis generate --schema person.json \"Invent a person.\""));
+    assert!(
+        help.stdout.contains("Examples:")
+            && help.stdout.contains("tamis generate --schema person.json \"Write as JSON: Ada Brand, a nurse, is 41.\"")
+    );
     let help = tamis(&["--help"]);
     assert!(help.stdout.contains("Exit codes:") && help.stdout.contains("impossible"), "{}", help.stdout);
     let commands: &[&str] = if cfg!(feature = "candle") { &["check", "report", "models"] } else { &["check", "report"] };

@@ -9,6 +9,7 @@ use proptest::sample::Index;
 use serde_json::{Value, json};
 use std::collections::hash_map::{DefaultHasher, Entry, HashMap};
 use std::hash::{Hash, Hasher};
+use tamis::constraint::json_schema::Options;
 use tamis::constraint::sql::{SqlColumn, SqlOptions, SqlProfile, SqlSchema, SqlSelect, SqlTable};
 use tamis::constraint::{AnyConstraint, Constraint, JsonSchema, Predicate, Product, Question, Regex, Stop};
 use tamis::vocab::{Token, TokenSet, Vocabulary};
@@ -185,13 +186,21 @@ proptest! {
             texts.push(broken(&spell(value, *how), *at, *byte, *change));
         }
         for definition in schemas() {
-            let schema = JsonSchema::new(&definition).unwrap();
             let oracle = jsonschema::validator_for(&definition).unwrap();
-            let belongs = |text: &[u8]| {
-                let duplicates = |value: &Value| !same_number_of_names(value, text);
-                serde_json::from_slice::<Value>(text).is_ok_and(|value| !duplicates(&value) && oracle.is_valid(&value))
+            let is_valid = |text: &[u8], spelled: &dyn Fn(&Value) -> bool| {
+                let is_valid = |value: &Value| same_number_of_names(value, text) && oracle.is_valid(value);
+                serde_json::from_slice::<Value>(text).is_ok_and(|value| is_valid(&value) && spelled(&value))
             };
-            obeys_the_laws(&schema, &texts, &sizes, belongs);
+            obeys_the_laws(&JsonSchema::new(&definition).unwrap(), &texts, &sizes, |text| is_valid(text, &|_| true));
+            // In one spelling only, and not too deep.
+            let mut options = Options::default();
+            (options.canonical_escapes, options.plain_numbers, options.max_depth) = (true, true, 2);
+            let schema = JsonSchema::with_options(&definition, &options).unwrap();
+            // Whether a whole number may have a point depends on the schema.
+            let texts: Vec<Vec<u8>> = texts.iter().filter(|text| !numbers(text).iter().any(|number| number.contains('.') && is_whole(number))).cloned().collect();
+            let is_plain = |number: &String| !number.contains(['e', 'E']) && !(number.starts_with('-') && number.parse() == Ok(0.0));
+            let spelled = |text: &[u8], value: &Value| value.to_string().as_bytes() == compact(text) && numbers(text).iter().all(is_plain);
+            obeys_the_laws(&schema, &texts, &sizes, |text| is_valid(text, &|value| nesting(value) <= 2 && spelled(text, value)));
         }
     }
 
@@ -298,6 +307,41 @@ fn is_simple_query(text: &str) -> bool {
     known && !twice && columns.iter().all(is_value)
 }
 
+fn nesting(value: &Value) -> u32 {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(nesting).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(nesting).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// The bytes outside of strings, and those within.
+fn by_place(text: &[u8]) -> impl Iterator<Item = (bool, u8)> {
+    let (mut inside, mut escaped) = (false, false);
+    text.iter().map(move |byte| {
+        let was_inside = inside;
+        inside ^= *byte == b'"' && !escaped;
+        escaped = inside && *byte == b'\\' && !escaped;
+        (was_inside || inside, *byte)
+    })
+}
+
+/// A text without its white space.
+fn compact(text: &[u8]) -> Vec<u8> {
+    by_place(text).filter(|(inside, byte)| *inside || !byte.is_ascii_whitespace()).map(|(_, byte)| byte).collect()
+}
+
+/// The numbers in a text, as they are written.
+fn numbers(text: &[u8]) -> Vec<String> {
+    let outside: String = by_place(text).map(|(inside, byte)| if inside { ' ' } else { char::from(byte) }).collect();
+    let pieces = outside.split(|letter: char| !matches!(letter, '0'..='9' | '.' | '-' | '+' | 'e' | 'E'));
+    pieces.filter(|piece| piece.contains(|letter: char| letter.is_ascii_digit())).map(str::to_owned).collect()
+}
+
+fn is_whole(number: &str) -> bool {
+    number.parse::<f64>().is_ok_and(|number| number.fract() == 0.0)
+}
+
 /// Whether a text has as many property names as its value: duplicates are refused here, and by no other
 /// validator.
 fn same_number_of_names(value: &Value, text: &[u8]) -> bool {
@@ -308,16 +352,5 @@ fn same_number_of_names(value: &Value, text: &[u8]) -> bool {
             _ => 0,
         }
     }
-    // Colons outside strings.
-    let (mut inside, mut escaped, mut colons) = (false, false, 0);
-    for byte in text {
-        match (inside, escaped, byte) {
-            (true, true, _) => escaped = false,
-            (true, false, b'\\') => escaped = true,
-            (_, false, b'"') => inside = !inside,
-            (false, _, b':') => colons += 1,
-            _ => {}
-        }
-    }
-    names(value) == colons
+    names(value) == by_place(text).filter(|at| *at == (false, b':')).count()
 }

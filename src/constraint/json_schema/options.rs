@@ -27,9 +27,11 @@ pub struct Options {
     pub max_items: Option<u64>,
     /// The most properties of an object.
     pub max_properties: Option<u64>,
-    /// Whether numbers may have an exponent. Without, a number that leaves its bounds is refused at the
-    /// digit that does; with, `150e-1` may still become 15.
-    pub exponents: bool,
+    /// Whether numbers are written plainly: no exponent, no minus before zero, no decimal point in those that
+    /// the schema wants whole, and at most 17 digits (all that the usual floating point tells apart), or as
+    /// many as lie between the numbers that the schema names. A number that leaves its bounds is then refused
+    /// at the digit that does, where otherwise `150e-1` may still become 15.
+    pub plain_numbers: bool,
     /// Whether keywords that the standard does not know are taken as annotations, as the standard has it.
     /// Otherwise they are errors, which catches misspelt ones.
     pub unknown_keywords: bool,
@@ -42,7 +44,7 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// 64 bytes of white space, 1,000 levels, no other limits, exponents; unknown keywords and formats are
+    /// 64 bytes of white space, 1,000 levels, no other limits, any spelling; unknown keywords and formats are
     /// errors; draft 2020-12, and no documents but the standard's meta-schemas.
     fn default() -> Self {
         Self {
@@ -54,7 +56,7 @@ impl Default for Options {
             max_string: None,
             max_items: None,
             max_properties: None,
-            exponents: true,
+            plain_numbers: false,
             unknown_keywords: false,
             format_is_annotation: false,
             draft: Draft::default(),

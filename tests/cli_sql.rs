@@ -75,8 +75,8 @@ fn an_example_near_the_question_is_shown_to_the_model() {
     // An odd query that the model would not think of, under the very question that is asked.
     folder.write("log.jsonl", r#"{"question": "How many are on loan?", "query": "SELECT max(year) FROM book"}"#);
     let log = folder.path().join("log.jsonl");
-    let arguments = ["sql", "--sample", "How many are on loan?", "--model", model.to_str().unwrap(), "-n", "4", "--max-tokens", "40"];
-    let ran = printed(&[&arguments[..], &["--examples", log.to_str().unwrap(), "--shown", "1"]].concat());
+    let arguments = ["sql", "--sample", "How many are on loan?", "--model", model.to_str().unwrap(), "-n", "16", "--max-tokens", "40"];
+    let ran = printed(&[&arguments[..], &["--examples", log.to_str().unwrap(), "--shown", "1", "--json"]].concat());
     assert!(ran.to_lowercase().contains("max(year)"), "{ran}");
 }
 

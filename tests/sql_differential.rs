@@ -151,7 +151,8 @@ fn is_in_quotes(text: &str) -> bool {
 /// Writes at random; where it is stuck for good, that is an error.
 fn random_query(queries: &SqlSelect, database: &Database, rng: &mut ChaCha8Rng, most: usize) -> Result<String, String> {
     let (mut state, mut text) = (queries.start(), String::new());
-    for step in 0..most + 500 {
+    // What is open when it begins to close is deep at most, and every list in it as long as it may be.
+    for step in 0..most + 5000 {
         if queries.may_end(&state) && (step >= most || rng.random_range(0..6) == 0) {
             return Ok(text);
         }

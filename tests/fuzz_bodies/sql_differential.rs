@@ -319,7 +319,7 @@ fn every_live_prefix_is_of_a_query(queries: &SqlSelect, subject: &Subject, token
         }
     }
     let mut text = last.clone();
-    for _ in 0..400 {
+    for _ in 0..5000 {
         if queries.may_end(&state) {
             return subject.database.check(&text).unwrap_or_else(|error| panic!("accepted, but {error}: {text}"));
         }

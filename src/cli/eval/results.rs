@@ -41,8 +41,7 @@ impl Results {
         if settings != results.settings {
             return Err(wrong(format!("it holds outcomes of other settings: {first}")));
         }
-        results.outcomes =
-            lines.map(|line| serde_json::from_str(line)).collect::<Result<_, _>>().map_err(|error| wrong(error.to_string()))?;
+        results.outcomes = lines.map(serde_json::from_str).collect::<Result<_, _>>().map_err(|error| wrong(error.to_string()))?;
         Ok(results)
     }
 

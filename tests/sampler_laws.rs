@@ -42,10 +42,12 @@ fn subsets(size: usize) -> impl Iterator<Item = Vec<u32>> {
 
 fn awrs_options() -> Vec<Awrs> {
     let mut options = vec![Awrs::default(), Awrs::new().eps(0.1).weigh_by_mask_after(0), Awrs::new().eps(1.0).weigh_by_mask_after(1)];
-    for eps in [0.0, 0.1, 0.3, 1.0] {
+    let certain = [0.0, 0.1, 0.3, 1.0].map(|eps| Awrs::new().eps(eps));
+    let expected = [0.0, 0.02, 0.1, 0.3, f64::INFINITY].map(|error| Awrs::new().error(error));
+    for goal in certain.into_iter().chain(expected) {
         for peeks in [0, 1, 2, 3, u32::MAX] {
             for rejects in [Some(0), Some(1), Some(2), None] {
-                let awrs = Awrs::new().eps(eps).max_peeks(peeks);
+                let awrs = goal.max_peeks(peeks);
                 options.push(rejects.map_or(awrs.without_mask(), |rejects| awrs.max_rejects(rejects)));
             }
         }

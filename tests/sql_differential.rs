@@ -2,35 +2,21 @@
 //! and can go on, and of queries that differ from gold ones in names alone it refuses none that prepares.
 #![cfg(feature = "sqlite")]
 
+#[path = "fuzz_bodies/sql_differential.rs"]
+mod body;
 #[path = "common/sql.rs"]
 mod sql;
 
+use body::{awkward, is_syntax_error};
+use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rusqlite::Connection;
 use sql::{json_lines, normalized, shared, walk};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use tamis::constraint::Constraint;
 use tamis::constraint::sql::{SqlOptions, SqlProfile, SqlSelect};
 use tamis::database::Database;
-
-/// A database with names that clash, need quotes, are keywords, or are functions.
-fn awkward() -> Database {
-    let file = std::env::temp_dir().join(format!("tamis-awkward-{}.sqlite", std::process::id()));
-    let _ = std::fs::remove_file(&file);
-    let connection = Connection::open(&file).unwrap();
-    let script = "CREATE TABLE a (id, name, x);
-         CREATE TABLE b (id, a_id, y, count);
-         CREATE TABLE c (name, y, z, [order]);
-         CREATE TABLE [d e] ([end], [u v], id, [date]);
-         CREATE TABLE [cast] (w);
-         CREATE TABLE x (x);";
-    connection.execute_batch(script).unwrap();
-    let database = Database::open(&file).unwrap();
-    let _ = std::fs::remove_file(&file);
-    database
-}
 
 /// What a random query is made of: words, names of the awkward database, symbols, single bytes.
 const PIECES: &[&str] = &[
@@ -150,10 +136,6 @@ const CLOSING: &[&str] = &[
     "d", "\"", "`",
 ];
 
-fn syntax_error(error: &str) -> bool {
-    error.contains("syntax error") || error.contains("unrecognized token")
-}
-
 fn is_in_quotes(text: &str) -> bool {
     let odd = |quote: char| text.matches(quote).count() % 2 == 1;
     odd('\'') || odd('"') || odd('`') || text.matches('[').count() != text.matches(']').count()
@@ -187,7 +169,7 @@ fn random_query(queries: &SqlSelect, database: &Database, rng: &mut ChaCha8Rng, 
         if piece.ends_with([' ', ')'])
             && !is_in_quotes(&text)
             && let Err(error) = database.check(&text)
-            && syntax_error(&error.to_string())
+            && is_syntax_error(&error.to_string())
         {
             return Err(format!("alive, but SQLite says {error}: {text:?}"));
         }
@@ -280,4 +262,14 @@ fn a_gold_query_with_other_names_is_accepted_exactly_if_it_prepares() {
     println!("{accepted} accepted, {refused} refused");
     assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong[..wrong.len().min(40)].join("\n"));
     assert!(accepted > 100 && refused > 100);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
+
+    /// The body of the fuzz target, on random choices.
+    #[test]
+    fn changed_queries_are_accepted_only_if_they_prepare(choices in prop::collection::vec(any::<u8>(), 2..24)) {
+        body::run(&choices);
+    }
 }

@@ -6,6 +6,7 @@ use super::generate::at_least_one;
 use super::model::Model;
 use super::model_args::ModelArgs;
 use super::progress::Progress;
+use super::sql::{Logged, read_examples};
 use clap::{Args, Subcommand, ValueEnum};
 use std::collections::HashMap;
 use std::io::Write;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 use tamis::database::{AnswerKey, Database, DatabaseOptions};
-use tamis::text_to_sql::{Interval, Method, Outcome, SqlExample, Summary, TextToSql, judge};
+use tamis::text_to_sql::{Interval, Method, Outcome, Summary, TextToSql, judge};
 
 /// Measure a model on a benchmark.
 #[derive(Debug, Args)]
@@ -43,7 +44,8 @@ struct EvalSqlArgs {
     #[arg(long, value_enum, default_value_t = MethodName::Awrs)]
     method: MethodName,
 
-    /// Examples for the prompt, JSON lines of {"question", "query"}; those of the question's own text are left out.
+    /// A log to take examples for the prompt from: JSON lines of {"question", "query"}, with a "db_id" where
+    /// they are about one database. An example with the question's own text is left out.
     #[arg(long, value_name = "FILE")]
     examples: Option<PathBuf>,
 
@@ -58,6 +60,10 @@ struct EvalSqlArgs {
     /// How many queries are written side by side.
     #[arg(short = 'n', long, value_name = "N", default_value = "8", value_parser = at_least_one())]
     particles: usize,
+
+    /// The most tokens of a query.
+    #[arg(long, value_name = "N", default_value = "96", value_parser = at_least_one())]
+    max_tokens: usize,
 
     /// The seed of all random choices.
     #[arg(short, long, value_name = "N", default_value_t = 0)]
@@ -111,7 +117,7 @@ pub fn run(args: &EvalArgs) -> Result<ExitCode, CliError> {
     let Benchmark::Sql(args) = &args.benchmark;
     let cases = cases(args)?;
     let mut outcomes = args.results.as_deref().map_or_else(|| Ok(Vec::new()), read_outcomes)?;
-    let examples = args.examples.as_deref().map_or_else(|| Ok(Vec::new()), super::sql::read_examples)?;
+    let examples = args.examples.as_deref().map_or_else(|| Ok(Vec::new()), read_examples)?;
     let mut databases: HashMap<String, Judged> = HashMap::new();
     let progress = Progress::new(true);
     let mut model = Model::load(&args.model, &progress)?;
@@ -167,7 +173,7 @@ fn cases(args: &EvalSqlArgs) -> Result<Vec<Case>, CliError> {
     Ok(cases)
 }
 
-fn open(args: &EvalSqlArgs, name: &str, examples: &[SqlExample]) -> Result<Judged, CliError> {
+fn open(args: &EvalSqlArgs, name: &str, log: &[Logged]) -> Result<Judged, CliError> {
     let places = [args.databases.join(format!("{name}.sqlite")), args.databases.join(name).join(format!("{name}.sqlite"))];
     let file = places.iter().find(|place| place.is_file());
     let file = file.ok_or_else(|| {
@@ -180,7 +186,9 @@ fn open(args: &EvalSqlArgs, name: &str, examples: &[SqlExample]) -> Result<Judge
     let database = Database::with_options(file, options.clone()).map_err(wrong)?;
     options.double_quoted_strings = true;
     let gold = Database::with_options(file, options).map_err(wrong)?;
-    Ok(Judged { asking: TextToSql::new(Arc::new(database)).examples(examples.iter().cloned()), gold })
+    let own = log.iter().filter(|logged| logged.database.as_deref().is_none_or(|database| database == name));
+    let examples = own.map(|logged| logged.example.clone());
+    Ok(Judged { asking: TextToSql::new(Arc::new(database)).max_tokens(args.max_tokens).examples(examples), gold })
 }
 
 fn gold(judged: &Judged, case: &Case) -> Result<AnswerKey, CliError> {

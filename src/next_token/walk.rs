@@ -2,6 +2,7 @@
 
 use super::logits::{self, Masses};
 use super::{CHUNK, NextToken};
+use crate::simd::LANES;
 use crate::vocab::{TokenId, TokenSet};
 use rand::Rng;
 use rustc_hash::FxHashMap;
@@ -173,16 +174,26 @@ struct Found {
 /// Where `position` lies in the masses laid end to end. Where rounding carries it past them all: in the
 /// last that is positive.
 fn place_at(masses: &[f64], position: f64) -> Option<Found> {
-    let mut found = None;
-    let mut rest = position;
-    for (place, mass) in masses.iter().enumerate().filter(|(_, mass)| **mass > 0.0) {
-        found = Some(Found { place, rest });
-        if rest < *mass {
+    // Blocks are passed over by their sums: one subtraction waits for the last, sums wait for nothing.
+    let (mut passed, mut rest) = (0, position);
+    for block in masses.chunks(LANES) {
+        let sum = logits::sum(block);
+        if rest < sum {
             break;
+        }
+        rest -= sum;
+        passed += block.len();
+    }
+    let block = &masses[passed..masses.len().min(passed + LANES)];
+    let mut found = None;
+    for (place, mass) in block.iter().enumerate().filter(|(_, mass)| **mass > 0.0) {
+        found = Some(Found { place: passed + place, rest });
+        if rest < *mass {
+            return found;
         }
         rest -= mass;
     }
-    found
+    found.or_else(|| masses.iter().rposition(|mass| *mass > 0.0).map(|place| Found { place, rest }))
 }
 
 struct RandomWalk<'a, 'r> {

@@ -7,18 +7,19 @@
 //! weight. The paper estimates Z by a second run of rejections; we peek instead:
 //!
 //! 1. X and all tokens known to be allowed make up the mass A seen allowed; U is the mass not yet seen.
-//! 2. While U is above `eps`, the likeliest unseen token is asked about, if it is likely enough to be
-//!    worth a question.
-//! 3. One or more last tokens Y are drawn from the unseen in proportion to their mass. Each gives an
-//!    estimate of Z: A + U where Y is allowed and A where it is not (A and U as they were before that
-//!    draw). Its mean over Y is Z exactly. The weight is the mean of these estimates.
+//! 2. A token Y drawn from the unseen in proportion to its mass gives an estimate of Z: A + U where Y is
+//!    allowed and A where it is not, with the A and U from before that draw. Its mean over Y is Z exactly.
+//! 3. Where one such estimate would be off by too much, more is asked first: about the likeliest unseen
+//!    token, or about tokens drawn from the unseen, each of whose estimates gets a share of the weight.
 //!
-//! A single estimate is off by at most U, with a variance of at most U²/4; e of them divide the variance
-//! by about e. So peaked rows, where a few peeks leave next to nothing unseen, need one last draw, and
-//! flat rows, where no peek helps, get many. Peeking at a token of mass m beats one more draw of b when
-//! (U - m)² / (b - 1) < U² / b, that is about m > U / 2b; both numbers are known before any label is, so
-//! the plan never looks ahead. [A, A + U] certainly contains Z at the end. (The paper's lemma behind
-//! this is Des Raj's: any plan made from the past gives each estimate the mean Z.)
+//! A single estimate is off by at most U, and e of them divide its variance, U² z (1 - z) with z the chance
+//! of an unseen token to be allowed, by about e. So peaked rows, where a few peeks leave next to nothing
+//! unseen, need one last draw; flat rows, where no peek helps, get many, but for those where labels, of this
+//! draw and of the others at this state, agree so well that a surprise is unlikely. Peeking at a token of
+//! mass m beats one more draw of b when (U - m)² / (b - 1) < U² / b, that is about m > U / 2b; all of this
+//! is known before any label is, so the plan never looks ahead. [A, A + U] certainly contains Z at the end.
+//! (The paper's lemma behind this is Des Raj's: with shares that sum to one, each chosen from the past, the
+//! sum of the estimates has the mean Z.)
 //!
 //! `eps = 1` is the recursive estimator of genlm-control (one last draw and no peeks), `eps = 0` with
 //! peeks without end is exact masking.
@@ -37,47 +38,65 @@ use crate::next_token::Walk;
 ///
 /// ```
 /// use tamis::sampler::Awrs;
-/// let precise = Awrs::new().eps(0.001).max_peeks(64);
+/// let precise = Awrs::new().error(0.001).max_peeks(64);
 /// let cheapest = Awrs::new().eps(1.0).without_mask();
 /// assert_ne!(precise, cheapest);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Awrs {
-    eps: f64,
+    goal: Goal,
     max_peeks: u32,
     max_rejects: u32,
     mask_fallback: bool,
     weigh_by_mask_after: u32,
 }
 
+/// When a last draw is enough.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Goal {
+    /// When the weight's relative standard error is expected to be no larger.
+    Error(f64),
+    /// When no more mass is unseen.
+    Unseen(f64),
+}
+
 impl Default for Awrs {
-    /// `eps` 0.01: the weight's standard deviation is then at most half a per cent, far below what the
-    /// choice of tokens itself puts on the particles. 16 peeks: rows of language models fall off so fast
-    /// that a few peeks nearly always leave no more than `eps`; on flat rows 16 draws bring the relative
-    /// variance down to a sixteenth. 16 rejects: refusals in such number mean that Z is small, where a
-    /// mask soon costs less than going on, and is exact.
+    /// An error of 0.05: over the tokens of an answer it adds up to far less than what the choice of tokens
+    /// itself puts on the particles. 16 peeks: rows of language models fall off so fast that a few peeks
+    /// nearly always do; on flat rows 16 draws bring the relative variance down to a sixteenth. 16 rejects:
+    /// refusals in such number mean that Z is small, where a mask soon costs less than going on, and is exact.
     fn default() -> Self {
-        Self { eps: 0.01, max_peeks: 16, max_rejects: 16, mask_fallback: true, weigh_by_mask_after: u32::MAX }
+        Self { goal: Goal::Error(0.05), max_peeks: 16, max_rejects: 16, mask_fallback: true, weigh_by_mask_after: u32::MAX }
     }
 }
 
 impl Awrs {
-    /// The default: `eps` 0.01, 16 peeks, the mask after 16 rejects.
+    /// The default: a relative error of 0.05, 16 peeks, the mask after 16 rejects.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Asks about every token: exact, for labels that have no mask.
     pub(super) fn exhaustive() -> Self {
-        Self { eps: 0.0, max_peeks: u32::MAX, max_rejects: u32::MAX, mask_fallback: false, ..Self::default() }
+        Self { max_peeks: u32::MAX, max_rejects: u32::MAX, mask_fallback: false, ..Self::default() }.eps(0.0)
     }
 
-    /// Stop asking when the error is no larger than that of one draw with this probability unseen. 0 asks
-    /// as often as it may, 1 but once. Values outside [0, 1] (and NaN) mean the nearest of them (1).
+    /// Stop asking when the relative standard error of the weight is expected to be no larger. The
+    /// expectation is a guess from the labels seen so far, those of other particles included; the weight is
+    /// unbiased whether it comes true or not. 0 asks as often as it may. Values below 0 (and NaN) mean 0.
+    #[must_use]
+    pub fn error(mut self, error: f64) -> Self {
+        self.goal = Goal::Error(error.max(0.0));
+        self
+    }
+
+    /// Instead, stop asking when no more probability than this is unseen: then the weight is certainly no
+    /// further from Z, and the interval around it no wider. 0 asks as often as it may, 1 but once. Values
+    /// outside [0, 1] (and NaN) mean the nearest of them (1).
     #[must_use]
     pub fn eps(mut self, eps: f64) -> Self {
-        self.eps = if eps.is_nan() { 1.0 } else { eps.clamp(0.0, 1.0) };
+        self.goal = Goal::Unseen(if eps.is_nan() { 1.0 } else { eps.clamp(0.0, 1.0) });
         self
     }
 
@@ -126,8 +145,7 @@ impl TokenSampler for Awrs {
         let estimate = if self.weigh_by_mask_after <= rejects && books.see_mask(walk, labels) {
             books.allowed
         } else {
-            let draws = self.peek(walk, labels, &mut books);
-            books.mean_of_draws(walk, labels, draws)
+            self.estimate(walk, labels, &mut books)
         };
         let record = books.record(estimate, labels.checks());
         Draw::Token { token, log_weight: record.log_z, record }
@@ -139,21 +157,40 @@ impl TokenSampler for Awrs {
 }
 
 impl Awrs {
-    /// Asks about the likeliest unseen tokens; the number of draws that should follow. When to stop depends
-    /// on the row and on labels seen so far, never on a label still to come: that keeps the weight proper.
-    fn peek(&self, walk: &mut dyn Walk, labels: &mut dyn Labels, books: &mut Books) -> u32 {
-        let mut left = self.max_peeks;
-        while left > 1 && books.unseen > self.eps {
-            let Some(token) = walk.largest() else { break };
-            let mass = walk.mass(token);
-            if mass * 2.0 * f64::from(left) <= books.unseen {
-                break;
+    /// Peeks and draws until the goal is reached; the estimate of Z. What is asked next, and how large a share
+    /// of the weight a draw gets, depends on the row and on labels seen so far, never on a label still to come:
+    /// that keeps the weight proper.
+    fn estimate(&self, walk: &mut dyn Walk, labels: &mut dyn Labels, books: &mut Books) -> f64 {
+        let (mut estimate, mut undecided, mut square_error) = (0.0, 1.0, 0.0);
+        let mut left = f64::from(self.max_peeks.max(1));
+        loop {
+            let expected = books.expected_square_error();
+            let draws = self.draws_wanted(books.unseen, undecided * undecided * expected, square_error).min(left);
+            left -= 1.0;
+            if draws > 1.0
+                && let Some(token) = walk.largest()
+                && walk.mass(token) * 2.0 * draws > books.unseen
+            {
+                books.ask(walk, labels, token);
+                continue;
             }
-            books.ask(walk, labels, token);
-            left -= 1;
+            let share = undecided / draws;
+            estimate += share * books.draw_estimate(walk, labels);
+            if draws <= 1.0 {
+                return estimate;
+            }
+            undecided -= share;
+            square_error += share * share * expected;
         }
-        // As many draws as bring the error down to that of one draw with `eps` unseen.
-        let wanted = (books.unseen / self.eps).powi(2).ceil();
-        if wanted < f64::from(left) { (wanted as u32).max(1) } else { left.max(1) }
+    }
+
+    /// Among how many draws to divide what is undecided of the weight, at least 1. `next` is the expected
+    /// square of the error if it were one, `spent` that of the draws before.
+    fn draws_wanted(&self, unseen: f64, next: f64, spent: f64) -> f64 {
+        match self.goal {
+            Goal::Error(error) if unseen > 0.0 => (next / (error * error - spent).max(0.0)).ceil().max(1.0),
+            Goal::Unseen(eps) if unseen > eps => f64::INFINITY,
+            _ => 1.0,
+        }
     }
 }

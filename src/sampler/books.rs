@@ -15,6 +15,8 @@ pub(super) struct Books {
     pub(super) allowed: f64,
     /// How many tokens of positive probability it is made of.
     pub(super) allowed_tokens: usize,
+    /// How many tokens were seen refused.
+    pub(super) refused_tokens: usize,
     /// The mass of tokens that nothing is known of.
     pub(super) unseen: f64,
     /// How many proposals were refused before one was accepted.
@@ -27,10 +29,12 @@ impl Books {
     /// The books when `token` was accepted: it and all tokens known to be allowed are seen, and taken off
     /// the walk.
     pub(super) fn open(walk: &mut dyn Walk, labels: &dyn Labels, token: TokenId, rejects: u32) -> Self {
-        let mut books = Self { rejects, ..Self::default() };
+        let mut books = Self { rejects, refused_tokens: rejects as usize, ..Self::default() };
         books.see_allowed(walk.mass(token));
         walk.remove(token);
-        if let Known::Some { allowed, .. } = labels.known() {
+        if let Known::Some { allowed, refused } = labels.known() {
+            // Labels that remember have those refused just now among the others.
+            books.refused_tokens = books.refused_tokens.max(refused.len());
             for known in allowed.iter().filter(|known| **known != token) {
                 books.see_allowed(walk.mass(*known));
             }
@@ -62,6 +66,8 @@ impl Books {
         let allowed = labels.check(token);
         if allowed {
             self.see_allowed(mass);
+        } else {
+            self.refused_tokens += 1;
         }
         self.unseen = walk.remaining();
         allowed
@@ -95,18 +101,27 @@ impl Books {
         true
     }
 
-    /// The mean of `draws` unbiased estimates of Z, one for each token drawn from what is unseen: the mass
-    /// seen allowed before it, and the unseen mass too where it is allowed (Des Raj 1956).
-    pub(super) fn mean_of_draws(&mut self, walk: &mut dyn Walk, labels: &mut dyn Labels, draws: u32) -> f64 {
-        let mut sum = 0.0;
-        for drawn in 0..draws {
-            let Some(token) = walk.draw() else {
-                // Nothing is unseen: the estimates still to come are all exact.
-                return (sum + self.allowed * f64::from(draws - drawn)) / f64::from(draws);
-            };
-            let (allowed, unseen) = (self.allowed, self.unseen);
-            sum += if self.ask(walk, labels, token) { allowed + unseen } else { allowed };
+    /// An unbiased estimate of Z from one token drawn from what is unseen: the mass seen allowed before it,
+    /// and the unseen mass too where it is allowed (Des Raj 1956). Exact where nothing is unseen.
+    pub(super) fn draw_estimate(&mut self, walk: &mut dyn Walk, labels: &mut dyn Labels) -> f64 {
+        let (allowed, unseen) = (self.allowed, self.unseen);
+        match walk.draw() {
+            Some(token) if self.ask(walk, labels, token) => allowed + unseen,
+            _ => allowed,
         }
-        sum / f64::from(draws)
+    }
+
+    /// The expected square of the relative error of [`Books::draw_estimate`], as far as labels seen so far can
+    /// tell.
+    ///
+    /// The estimate's variance is U² z (1 - z), with U the unseen mass and z the chance of a token drawn from
+    /// it to be allowed. Of z we know that a tokens were seen allowed and r refused. Were they drawn alike, and
+    /// every z as likely as another before, then z would have the mean (a + 1) / (a + r + 2) and z (1 - z) the
+    /// mean (a + 1) (r + 1) / (a + r + 2) (a + r + 3). They were not; so plans may rest on this, weights may not.
+    pub(super) fn expected_square_error(&self) -> f64 {
+        let (allowed, refused) = (self.allowed_tokens as f64 + 1.0, self.refused_tokens as f64 + 1.0);
+        let seen = allowed + refused;
+        let z = self.allowed + self.unseen * allowed / seen;
+        (self.unseen / z).powi(2) * allowed * refused / (seen * (seen + 1.0))
     }
 }

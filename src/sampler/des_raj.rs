@@ -94,7 +94,7 @@ impl TokenSampler for DesRaj {
                 let estimate = match self.guess {
                     _ if is_last => before,
                     Some(guess) if self.count(rejects) == 1 => roulette(guess, walk, labels, &mut books),
-                    _ => books.mean_of_draws(walk, labels, self.count(rejects)),
+                    _ => mean_of_draws(self.count(rejects), walk, labels, &mut books),
                 };
                 let record = books.record(estimate, labels.checks());
                 return Draw::Token { token, log_weight: record.log_z, record };
@@ -112,6 +112,16 @@ impl TokenSampler for DesRaj {
     }
 }
 
+/// The mean of the estimates of so many draws, as many of them as find something unseen: all others are exact.
+fn mean_of_draws(draws: u32, walk: &mut dyn Walk, labels: &mut dyn Labels, books: &mut Books) -> f64 {
+    let (mut sum, mut drawn) = (0.0, 0);
+    while drawn < draws && books.unseen > 0.0 {
+        sum += books.draw_estimate(walk, labels);
+        drawn += 1;
+    }
+    (sum + books.allowed * f64::from(draws - drawn)) / f64::from(draws)
+}
+
 /// The last draw's estimate, replaced by its guess but for a fraction of the time, when it is made up for.
 /// The fraction u / (a + u) is the least that keeps the weight above zero for every guess.
 fn roulette(guess: f64, walk: &mut dyn Walk, labels: &mut dyn Labels, books: &mut Books) -> f64 {
@@ -121,7 +131,7 @@ fn roulette(guess: f64, walk: &mut dyn Walk, labels: &mut dyn Labels, books: &mu
     if unseen == 0.0 || !walk.chance(fraction) {
         return guessed;
     }
-    let drawn = books.mean_of_draws(walk, labels, 1);
+    let drawn = books.draw_estimate(walk, labels);
     // Zero at the least; rounding may pass it.
     (guessed + (drawn - guessed) / fraction).max(0.0)
 }

@@ -49,7 +49,7 @@ impl Method {
                 let any = crate::constraint::Regex::new("(?s).*").expect("the pattern is right");
                 let judge = Satisfies::new(SqlQuery::with_options(asking.database().clone(), SqlOptions::clone(&asking.options)));
                 crate::decode::ConstrainedDecoding::new(crate::constraint::Stop::at(any, ["\n"]))
-                    .max_tokens(TextToSql::MAX_TOKENS)
+                    .max_tokens(asking.max_tokens)
                     .sampler(Direct::new())
                     .ess_threshold(0.0)
                     .particles(particles)
@@ -93,7 +93,8 @@ pub fn judge(posterior: &Posterior, database: &Database, gold: &AnswerKey) -> Ou
     let queries: Vec<&(String, f64)> = answers.iter().flat_map(|answer| &answer.queries).collect();
     let prepares = queries.iter().filter(|(query, _)| database.check(query).is_ok()).count();
     Outcome {
-        weighted: answers.iter().filter(right).map(|answer| answer.probability).sum(),
+        // From 0: the empty sum of floating-point numbers is -0.
+        weighted: answers.iter().filter(right).fold(0.0, |sum, answer| sum + answer.probability),
         best: f64::from(answers.first().as_ref().is_some_and(right)),
         valid: posterior.particles.iter().filter(|particle| particle.weight > 0.0).count() as f64 / particles,
         prepares: if queries.is_empty() { 1.0 } else { prepares as f64 / queries.len() as f64 },

@@ -9,8 +9,10 @@
 //! For byte-pair encoding without cuts, a sequence is canonical exactly if each two neighbours are: merging
 //! the two tokens' bytes gives these two tokens again (Berglund and van der Merwe 2023, "Formalizing BPE
 //! tokenization"). Tokenizers of language models cut the text into words first. Within one word the
-//! theorem holds, and a run of ASCII letters is never cut, save after an apostrophe (`'s`). So pairs are
-//! judged there, and everything else at the end, by tokenizing the whole text.
+//! theorem holds, and a run of ASCII letters with the space before it is never cut, save after an apostrophe
+//! (`'s`). So pairs are judged there, and everything else at the end, by tokenizing the whole text.
+//!
+//! `Tokenizer::canonical` makes it for a model's own tokenizer (feature `candle`).
 
 use super::{TokenId, Vocabulary};
 use rustc_hash::FxHashMap;
@@ -56,7 +58,9 @@ impl Canonical {
         if !self.cuts {
             return true;
         }
-        let in_a_word = before.last().is_some_and(u8::is_ascii_alphabetic) && after.first().is_some_and(u8::is_ascii_alphabetic);
+        // A word is cut off with one space before it, however many there are.
+        let in_a_word = before.last().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b' ')
+            && after.first().is_some_and(u8::is_ascii_alphabetic);
         in_a_word && !before.contains(&b'\'') && !after.contains(&b'\'')
     }
 
@@ -88,7 +92,10 @@ impl TokenFilter for Canonical {
             }
             near.splice(0..0, self.vocabulary.bytes(*token).unwrap_or_default().iter().copied());
         }
-        !self.is_judged(&near, after) || self.is_pair(*last, next, &[before, after].concat())
+        let both = [before, after].concat();
+        // A token may begin or end within a character: then its other neighbours decide.
+        let is_text = !self.cuts || std::str::from_utf8(&both).is_ok();
+        !(is_text && self.is_judged(&near, after)) || self.is_pair(*last, next, &both)
     }
 
     fn may_end(&self, written: &[TokenId]) -> bool {
@@ -149,13 +156,14 @@ mod tests {
 
     #[test]
     fn where_words_are_cut_only_letters_within_a_word_are_judged() {
-        let texts: [&[u8]; 6] = [b"'", b"s", b" a", b"b", b"1", b"a"];
+        let texts: [&[u8]; 7] = [b"'", b"s", b" a", b"b", b"1", b"a", b" "];
         let vocabulary = Vocabulary::new(texts.iter().map(|text| Token::Text(text.to_vec())).chain([Token::End])).unwrap();
         // An encoder that never agrees: what is allowed was not asked about.
         let canonical = Canonical::cutting(Arc::new(vocabulary), |_| None);
         let allows =
             |written: &[u32], next| canonical.allows(&written.iter().copied().map(TokenId::new).collect::<Vec<_>>(), TokenId::new(next));
         assert!(!allows(&[2], 3), "b after a");
+        assert!(!allows(&[6], 3), "a space and its word");
         assert!(allows(&[], 3) && allows(&[4], 3) && allows(&[3], 2) && allows(&[3], 0), "at the edges of words");
         assert!(allows(&[0, 1], 3), "'s may be a contraction");
         assert!(!allows(&[2, 3, 1], 3), "a word without an apostrophe");

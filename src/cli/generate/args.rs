@@ -79,6 +79,11 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, help_heading = "Constraint")]
     pub stop: Vec<String>,
 
+    /// Only answers in the tokens that the model's own tokenizer would write them in. A model puts some
+    /// probability on other ways to write the same text. Byte-level tokenizers only.
+    #[arg(long, help_heading = "Constraint")]
+    pub canonical_tokens: bool,
+
     #[command(flatten)]
     pub layout: LayoutArgs,
 

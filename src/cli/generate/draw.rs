@@ -12,11 +12,14 @@ use tamis::report::{Look, Record, RunInfo, Summary, Timings};
 
 /// Has the model, runs and reports.
 pub fn draw(plan: Plan) -> Result<ExitCode, CliError> {
-    let Plan { model, decoding, mut info, form, output, record } = plan;
+    let Plan { model, mut decoding, canonical_tokens, mut info, form, output, record } = plan;
     let progress = Progress::new(form != Form::Text);
     let mut model = Model::load(&model, &progress)?;
     info.prompt.tokens = model.prompt(&info.prompt)?;
     info.model = model.info.clone();
+    if canonical_tokens {
+        decoding = decoding.token_filter(model.lm.canonical_tokens()?);
+    }
     let started = Instant::now();
     let mut timings = Timings { load: model.load_seconds, ..Timings::default() };
     let mut unfinished = info.options.particles;

@@ -30,6 +30,8 @@ pub struct Plan {
     pub model: ModelArgs,
     /// The run, short of the model.
     pub decoding: ConstrainedDecoding<AnyConstraint>,
+    /// Whether answers must be written in the tokenizer's own tokens.
+    pub canonical_tokens: bool,
     /// What the report says of it; the parts that the model knows are still empty.
     pub info: RunInfo,
     /// How the result is shown.
@@ -83,6 +85,9 @@ impl Plan {
                 return Err(CliError::constraint(&what, &error));
             }
         };
+        if args.canonical_tokens {
+            info.constraints.push(ConstraintInfo { kind: "canonical_tokens".into(), source: "the model's tokenizer".into() });
+        }
         let decoding = ConstrainedDecoding::new(constraint)
             .particles(args.particles)
             .seed(args.seed)
@@ -92,7 +97,7 @@ impl Plan {
             .sampler(sampler)
             .truncation(truncation)
             .keep_history(form == Form::Json || record.is_some());
-        Ok(Self { model: args.model, decoding, info, form, output, record })
+        Ok(Self { model: args.model, decoding, canonical_tokens: args.canonical_tokens, info, form, output, record })
     }
 }
 

@@ -66,7 +66,7 @@ impl Language {
                 Some(syntax.within(syntax.scope.calling(alias), At::Sourced { joined }))
             }
             At::TypeName { has_aggregate } => (word.is_type && !quoted).then(|| syntax.at(At::Typed { has_aggregate })),
-            At::ResultColumn => self.allows_word(syntax, word, quoted).then(|| syntax.at(At::Term { direction: false })),
+            At::ResultColumn => self.allows_word(syntax, word, quoted).then(|| syntax.at(At::Term { direction: true })),
             At::Column { source, expression, .. } => {
                 let column = word.column.filter(|column| name && self.allows_column(syntax, source, *column))?;
                 let after = At::Expression(column_operand(expression, column));
@@ -194,7 +194,7 @@ impl Language {
             return None;
         }
         match syntax.at {
-            At::ResultColumn => Some(syntax.at(At::Term { direction: false })),
+            At::ResultColumn => Some(syntax.at(At::Term { direction: true })),
             At::Column { expression, .. } => Some(syntax.at(At::Expression(expression.operand()))),
             _ => Some(syntax.at(At::Expression(syntax.expression()?.operand()))),
         }

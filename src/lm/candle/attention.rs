@@ -262,3 +262,64 @@ fn mix<V: Vector, const M: usize>(probs: &[f32], stride: usize, values: &[f32], 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::attention_weights::AttentionWeights;
+    use super::super::config::{Activation, Config, Rope, Window};
+    use super::super::numeric::Pairing;
+    use super::*;
+
+    /// Values that are one-hot by position come out as the weights themselves.
+    #[test]
+    fn attention_mixes_values_by_the_weights_that_are_told() {
+        const LENGTH: usize = 20;
+        let (size, group) = (32, 3);
+        let rope = Rope { base: 1e4, dimensions: size, factor: 1.0, pairing: Pairing::Halves };
+        for window in [None, Some(7)] {
+            let config = Config {
+                architecture: "test".into(),
+                layers: 1,
+                width: 96,
+                feed_forward: 96,
+                heads: group,
+                key_heads: 1,
+                head_size: size,
+                context_length: 100,
+                epsilon: 1e-5,
+                rope: rope.clone(),
+                rope_factors: None,
+                window: window.map(|size| Window { size, layers: vec![true], rope: rope.clone() }),
+                activation: Activation::Silu,
+                embedding_scale: 1.0,
+                score_scale: 0.2,
+                head_norms: false,
+                output_norms: false,
+                tied_head: None,
+            };
+            let shape = PageShape::new(&config);
+            let numbers = |count: usize, step: f32| -> Vec<f32> { (0..count).map(|i| (i as f32 * step).sin() * 2.0).collect() };
+            let (queries, keys) = (numbers(LENGTH * group * size, 0.7), numbers(LENGTH * size, 1.3));
+            let mut open = vec![0.0; LENGTH.div_ceil(PAGE) * shape.layer()];
+            for position in 0..LENGTH {
+                let (key_block, value_block) = open[position / PAGE * shape.block()..][..shape.block()].split_at_mut(PAGE * size);
+                for element in 0..size {
+                    key_block[element * PAGE + position % PAGE] = keys[position * size + element];
+                }
+                value_block[position % PAGE * size + position] = 1.0;
+            }
+            let rows: Vec<_> = (0..LENGTH).map(|position| Row { pages: &[], open: &open, position }).collect();
+            let attention = Attention { shape, group, layer: 0, window, score_scale: config.score_scale };
+            let mut mixed = vec![0.0; LENGTH * group * size];
+            attention.run(&rows, &queries, &mut mixed, &Pool::new(1));
+            let mut weights = AttentionWeights::new(&config, 0, LENGTH);
+            weights.fill(&config, 0, &queries, &keys);
+            for (line, mixed) in mixed.chunks_exact(size).enumerate() {
+                let (position, head) = (line / group, line % group);
+                for (found, expected) in mixed.iter().zip(weights.of(0, head, position)) {
+                    assert!((found - expected).abs() < 1e-5, "position {position}: {found}, not {expected}");
+                }
+            }
+        }
+    }
+}

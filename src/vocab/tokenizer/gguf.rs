@@ -48,8 +48,10 @@ const UNUSED: i32 = 5;
 const BYTE: i32 = 6;
 
 /// How Qwen 2 and Llama 3 cut texts: as GPT-2 does, with other rules for digits and line ends.
-const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+pub(super) const QWEN2: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+pub(super) const LLAMA3: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// The cuts that are known by name.
 const KNOWN_PRE: &str = "default, gpt-2, smollm, qwen2, llama-bpe, llama3, smaug-bpe";
@@ -80,7 +82,7 @@ impl Tokenizer {
         let bos = metadata.bos.map(TokenId::new);
         let add_bos = metadata.add_bos.unwrap_or(!byte_level) && bos.is_some();
         let encoder = if byte_level { byte_level_encoder(metadata)? } else { pieces_encoder(metadata)? };
-        Ok(Self { encoder, vocabulary, bos, add_bos })
+        Ok(Self { encoder, vocabulary, bos, add_bos, cuts_words: byte_level })
     }
 }
 

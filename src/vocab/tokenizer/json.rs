@@ -1,6 +1,6 @@
 //! Tokenizers from a `tokenizer.json`, the file of the crate `tokenizers`.
 
-use super::gguf::byte_piece;
+use super::gguf::{LLAMA3, QWEN2, byte_piece};
 use super::{ENDS, Tokenizer, byte_level};
 use crate::vocab::{Token, TokenId, Vocabulary, VocabularyError};
 use serde_json::Value;
@@ -56,7 +56,8 @@ impl Tokenizer {
             if bytes.is_empty() { Token::Control } else { Token::Text(bytes) }
         });
         let vocabulary = Arc::new(Vocabulary::new(tokens)?);
-        Ok(Self { encoder: Box::new(parts.into_inner()), vocabulary, bos: begin, add_bos: begin.is_some() })
+        let cuts_words = spelling == Spelling::ByteLevel && cuts_words(&parts);
+        Ok(Self { encoder: Box::new(parts.into_inner()), vocabulary, bos: begin, add_bos: begin.is_some(), cuts_words })
     }
 }
 
@@ -88,6 +89,25 @@ fn begin(parts: &Parts) -> Result<Option<TokenId>, VocabularyError> {
         [begin] => Ok(Some(TokenId::new(begin))),
         _ => Err(VocabularyError::new(format!("the tokenizer puts {before} tokens before a text; tamis knows how to put one"))),
     }
+}
+
+/// Whether byte-level texts are cut by patterns that are known, and nothing but merges writes the pieces.
+fn cuts_words(parts: &Parts) -> bool {
+    let value = |part: Result<Value, serde_json::Error>| part.unwrap_or_default();
+    let cut = value(serde_json::to_value(parts.get_pre_tokenizer()));
+    let model = value(serde_json::to_value(parts.get_model()));
+    let steps = cut["pretokenizers"].as_array().cloned().unwrap_or_else(|| vec![cut]);
+    let is_known = |step: &Value| match step["type"].as_str() {
+        Some("Digits") => true,
+        Some("ByteLevel") => step["add_prefix_space"] == false,
+        Some("Split") => {
+            let pattern = step["pattern"]["Regex"].as_str();
+            pattern.is_some_and(|pattern| [QWEN2, LLAMA3].contains(&pattern)) && step["behavior"] == "Isolated" && step["invert"] == false
+        }
+        _ => false,
+    };
+    let cuts = |step: &Value| step["type"] == "Split" || step["use_regex"] == true;
+    model["type"] == "BPE" && model["ignore_merges"] == false && steps.iter().all(is_known) && steps.iter().any(cuts)
 }
 
 impl Spelling {

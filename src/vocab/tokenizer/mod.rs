@@ -15,7 +15,7 @@ mod pieces;
 pub use gguf::TokenizerMetadata;
 pub use json::EndTokens;
 
-use super::{TokenId, Vocabulary, VocabularyError};
+use super::{Canonical, TokenId, Vocabulary, VocabularyError};
 use std::fmt;
 use std::sync::Arc;
 use tokenizers::{Decoder, Model, Normalizer, PostProcessor, PreTokenizer, TokenizerImpl};
@@ -29,6 +29,8 @@ pub struct Tokenizer {
     vocabulary: Arc<Vocabulary>,
     bos: Option<TokenId>,
     add_bos: bool,
+    /// Whether texts are cut as GPT-2 and its descendants cut them, and bytes merged within the pieces.
+    cuts_words: bool,
 }
 
 /// The crate's tokenizer, of whatever parts.
@@ -75,6 +77,24 @@ impl Tokenizer {
         // A chat template may have written it already.
         let bos = self.bos.filter(|bos| self.add_bos && tokens.first() != Some(bos));
         Ok(bos.into_iter().chain(tokens).collect())
+    }
+
+    /// The rule that an answer be written in the tokens that this tokenizer itself would write.
+    ///
+    /// # Errors
+    /// If the tokenizer is not byte-level, or cuts texts in a way of its own: others put a space before a
+    /// text or change it, so that what they would write of an answer alone is not what follows a prompt.
+    pub fn canonical(self: &Arc<Self>) -> Result<Canonical, VocabularyError> {
+        if !self.cuts_words {
+            return Err(VocabularyError::new(
+                "which tokens the tokenizer itself would write is known of byte-level tokenizers that cut texts as GPT-2, Llama 3 or Qwen 2 do; this one is another",
+            ));
+        }
+        let tokenizer = self.clone();
+        Ok(Canonical::cutting(self.vocabulary.clone(), move |text| {
+            let ids = tokenizer.encoder.encode(std::str::from_utf8(text).ok()?).ok()?;
+            Some(ids.into_iter().map(TokenId::new).collect())
+        }))
     }
 
     /// The token that begins a text, if the model has one.

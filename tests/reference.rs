@@ -15,8 +15,8 @@ use tamis::lm::LanguageModel;
 use tamis::lm::candle::{CandleLm, CandleOptions};
 use tamis::vocab::TokenId;
 
-/// Log-probabilities agree to this: both sum in single precision, in different orders.
-const TOLERANCE: f64 = 1e-4;
+/// Log-probabilities agree to this: both compute in single precision, each in its own order.
+const TOLERANCE: f64 = 5e-4;
 
 /// A model in full precision, with the metadata that the other implementation wants.
 fn model(architecture: &'static str) -> (Tiny, Vec<u8>) {

@@ -110,6 +110,8 @@ fn options_without_meaning_are_named() {
     with(&["--particles", "many"]).fails(2, &["--particles", "whole number"]);
     with(&["--max-tokens", "0"]).fails(2, &["--max-tokens", "at least 1"]);
     with(&["--threads", "0"]).fails(2, &["--threads", "at least 1"]);
+    with(&["--any-escapes"]).fails(2, &["--schema"]);
+    with(&["--any-numbers"]).fails(2, &["--schema"]);
     with(&["--temperature", "0"]).fails(2, &["temperature", "positive", "not 0"]);
     with(&["--temperature", "-1"]).fails(2, &["temperature", "not -1"]);
     with(&["--temperature", "nan"]).fails(2, &["temperature", "NaN"]);

@@ -3,6 +3,7 @@
 
 use super::JsonSchema;
 use super::container::{ArrayMembers, Body, Container, Members};
+use super::escape::{Begun, Follows};
 use super::expected::{ExpectedId, Meaning};
 use super::machine::{JsonState, Place, Step};
 use super::node::NodeId;
@@ -10,10 +11,8 @@ use super::open_number::OpenNumber;
 use super::plan::{Verdict, Verdicts};
 use super::refusal::{Failure, Reason, Refusal};
 use super::survival::refusal;
-use super::text::{Begun, Follows};
 use super::value::Value;
 use smallvec::SmallVec;
-use std::sync::Arc;
 
 impl JsonSchema {
     /// Closes the innermost container.
@@ -55,7 +54,8 @@ impl JsonSchema {
     pub(super) fn end_name(&self, state: &mut JsonState) -> Step {
         let Place::InName { name, .. } = std::mem::replace(&mut state.place, Place::After) else { return Ok(()) };
         let Some(top) = &mut state.top else { return Ok(()) };
-        let name: Arc<str> = String::from_utf8_lossy(&name).into();
+        let name = std::str::from_utf8(&name).expect("names are UTF-8 where they end");
+        let name = self.declared_name(top, name).unwrap_or_else(|| name.into());
         if top.has_seen(&name) {
             return Err(Refusal::Duplicate(name));
         }

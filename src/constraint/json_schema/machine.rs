@@ -78,6 +78,16 @@ impl JsonSchema {
         }
     }
 
+    /// Whether bytes are plain text in a string or name that may be any: nothing has to be looked at.
+    pub(super) fn is_more_of_the_same(&self, state: &JsonState, bytes: &[u8]) -> bool {
+        let is_free = match &state.place {
+            Place::InString(string) => string.is_free() && string.inside == Inside::Between,
+            Place::InName { inside: Inside::Between, .. } => state.top().is_none_or(|top| !self.judges_names(top)),
+            _ => false,
+        };
+        is_free && bytes.iter().all(|byte| is_plain(*byte))
+    }
+
     /// Takes bytes that come together.
     ///
     /// # Errors
@@ -89,7 +99,7 @@ impl JsonSchema {
                 && string.is_free()
                 && string.inside == Inside::Between
             {
-                let plain = rest.iter().take_while(|byte| matches!(byte, 0x20..=0x7F) && !matches!(byte, b'"' | b'\\')).count();
+                let plain = rest.iter().take_while(|byte| is_plain(**byte)).count();
                 if plain > 0 {
                     rest = &rest[plain..];
                     continue;
@@ -342,4 +352,9 @@ impl JsonSchema {
         state.top = Some(Arc::new(Container::new(body)));
         Ok(())
     }
+}
+
+/// Whether a byte within quotes is a whole character that stands as it is.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, 0x20..=0x7F) && !matches!(byte, b'"' | b'\\')
 }

@@ -2,11 +2,11 @@
 
 use super::JsonSchema;
 use super::container::{Body, ObjectMembers};
+use super::escape::Begun;
 use super::expected::{ExpectedBuilder, ExpectedId, Meaning};
 use super::node::{Kind, Node, NodeId, ObjectRules};
 use super::plan::{Plan, Verdict, Verdicts};
 use super::refusal::Reason;
-use super::text::Begun;
 use smallvec::SmallVec;
 use std::sync::{Arc, OnceLock};
 
@@ -136,6 +136,11 @@ impl JsonSchema {
         let expected = self.build_property(plan, name);
         properties.others.push((patterns, expected));
         expected
+    }
+
+    /// A name that `properties` lists, as it stands there.
+    pub(super) fn declared_name(&self, object: &Body, name: &str) -> Option<Arc<str>> {
+        Some(self.object_plan(self.plan_around(object)?).declared(name)?.name.clone())
     }
 
     fn patterns_matching(&self, plan: &Plan, name: &str) -> Patterns {

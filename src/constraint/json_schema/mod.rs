@@ -13,11 +13,13 @@
 //! - *Rules of scalars*: `strings.rs` over `pattern/` and `format/`; `number.rs` over `decimal.rs`.
 //! - *What judges a value*: `plan.rs` unrolls what applies to one value, `expected.rs` numbers what is asked
 //!   of a value that is to come, `members.rs` tells what the members of a container are sent to.
-//! - *The text so far*: `machine.rs` is the byte automaton, with `text.rs`, `open_string.rs`,
+//! - *The text so far*: `machine.rs` is the byte automaton, with `text.rs`, `escape.rs`, `open_string.rs`,
 //!   `open_number.rs` and `layout.rs` for what is inside strings, numbers and white space; `container.rs` is
-//!   an open object or array, `value.rs` what is remembered of its members, `close.rs` the end of a value,
-//!   `survival.rs` asks whether the document can still be completed, `depth.rs` whether it fits the levels left.
-//! - *Looking ahead*: `mask.rs` for tokens, with `quoted.rs` for those inside quotes, `rest.rs` for what must still come, `outlook.rs` in words.
+//!   an open object or array, `value.rs` what is remembered of its members, `close.rs` the end of a value;
+//!   `survival.rs` asks whether the document can still be completed, `depth.rs` whether what comes next fits
+//!   into the levels that are left.
+//! - *Looking ahead*: `mask.rs` for tokens, with `quoted.rs` for those inside quotes, `rest.rs` for what must
+//!   still come, `outlook.rs` in words.
 //! - *Words*: `refusal.rs` and `place.rs`; `notes.rs` tells what of a schema is not enforced.
 
 mod close;
@@ -27,6 +29,7 @@ mod decimal;
 mod depth;
 mod documents;
 mod draft;
+mod escape;
 mod expected;
 mod format;
 mod keywords;
@@ -212,7 +215,7 @@ impl Constraint for JsonSchema {
     }
 
     fn allows(&self, state: &JsonState, bytes: &[u8]) -> bool {
-        self.take(&mut state.clone(), bytes).is_ok()
+        self.is_more_of_the_same(state, bytes) || self.take(&mut state.clone(), bytes).is_ok()
     }
 
     fn may_end(&self, state: &JsonState) -> bool {

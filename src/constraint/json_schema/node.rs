@@ -7,11 +7,11 @@
 //! that nothing but scalars is ever compared.
 
 use super::decimal::Decimal;
+use super::escape::Characters;
 use super::number::NumberRules;
 use super::pattern::Pattern;
 use super::plan::Verdict;
 use super::strings::StringRules;
-use super::text::Characters;
 use std::sync::Arc;
 
 /// A node's place in its schema's list.

@@ -6,12 +6,13 @@
 
 use super::JsonSchema;
 use super::container::Aside;
+use super::escape::{Begun, Characters, Follows};
 use super::expected::ExpectedId;
 use super::node::{Kind, Node, NodeId};
 use super::plan::{Plan, Verdict, Verdicts};
 use super::refusal::{Failure, Reason};
 use super::strings::{Limit, StringRules, TextAutomaton};
-use super::text::{Begun, Characters, Follows, Inside};
+use super::text::Inside;
 use super::value::Value;
 use crate::constraint::RegexState;
 use smallvec::SmallVec;

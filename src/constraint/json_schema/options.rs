@@ -5,7 +5,7 @@ use super::draft::Draft;
 
 /// Options of a [`super::JsonSchema`].
 ///
-/// Those that limit texts (all but the last five) are part of the constraint: a text beyond them is
+/// Those that limit texts (all but the last four) are part of the constraint: a text beyond them is
 /// refused, whatever the schema says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -28,9 +28,10 @@ pub struct Options {
     /// The most properties of an object.
     pub max_properties: Option<u64>,
     /// Whether numbers are written plainly: no exponent, no minus before zero, no decimal point in those that
-    /// the schema wants whole, and at most 17 digits (all that the usual floating point tells apart), or as
-    /// many as lie between the numbers that the schema names. A number that leaves its bounds is then refused
-    /// at the digit that does, where otherwise `150e-1` may still become 15.
+    /// the schema wants whole, and at most 17 digits (all that a 64-bit floating point tells apart), or as many
+    /// as it takes to write a number between any two that the schema names. A number that leaves its bounds is
+    /// then refused at the digit that does, where otherwise `150e-1` may still become 15; and none runs on
+    /// without end.
     pub plain_numbers: bool,
     /// Whether keywords that the standard does not know are taken as annotations, as the standard has it.
     /// Otherwise they are errors, which catches misspelt ones.

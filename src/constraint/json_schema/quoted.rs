@@ -7,13 +7,14 @@
 
 use super::JsonSchema;
 use super::container::Body;
+use super::escape::Characters;
 use super::machine::{JsonState, Place};
 use super::mask::Known;
 use super::members::Patterns;
 use super::open_string::OpenString;
 use super::pattern::Pattern;
 use super::strings::{StringRules, TextAutomaton};
-use super::text::{self, Characters, Decoded, Inside};
+use super::text::{self, Decoded, Inside};
 use crate::constraint::{Constraint, RegexState};
 use crate::vocab::{TokenSet, TokenTrie};
 use std::borrow::Cow;

@@ -5,9 +5,9 @@
 //! in code points, and held against how many of them each state of an automaton still needs and still can
 //! take. What no automaton tells is checked when the string ends.
 
+use super::escape::Characters;
 use super::format::Format;
 use super::pattern::Pattern;
-use super::text::Characters;
 use crate::constraint::automaton::{Problem, Remaining, StateMasks};
 use crate::constraint::{Constraint, Regex, RegexState};
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 
 use super::JsonSchema;
 use super::container::{Body, Container};
+use super::escape::{Begun, Follows};
 use super::expected::{Expected, Meaning};
 use super::machine::{JsonState, Place, Step};
 use super::node::Kind;
@@ -10,7 +11,7 @@ use super::open_number::OpenNumber;
 use super::open_string::OpenString;
 use super::plan::{Plan, Verdict};
 use super::refusal::{Failure, Reason, Refusal};
-use super::text::{Begun, Follows, Inside};
+use super::text::Inside;
 use smallvec::SmallVec;
 
 impl JsonSchema {

@@ -15,7 +15,7 @@ mod escapes;
 mod syntax;
 mod translate;
 
-use super::text::{Begun, Characters, Follows};
+use super::escape::{Begun, Characters, Follows};
 use crate::constraint::automaton::Problem;
 use crate::constraint::{Constraint, ConstraintError, Regex, RegexState};
 use backtrack::Matcher;

@@ -73,6 +73,16 @@ fn model(name: &str, place: &str) -> CandleLm {
     lm
 }
 
+/// Nanoseconds that a fork takes, and dropping it.
+fn fork(lm: &mut CandleLm) -> f64 {
+    let context = lm.prefill(&tokens(1000, lm.vocabulary().len(), 0)).expect("the prompt fits");
+    let start = Instant::now();
+    for _ in 0..1_000_000 {
+        drop(black_box(context.clone()));
+    }
+    start.elapsed().as_secs_f64() * 1e3
+}
+
 fn rows() {
     for size in [49_152, 128_256, 262_144] {
         let logits: Vec<f32> = (0..size).map(|i| ((i * 7919) % 10_007) as f32 * 2e-3 - 12.0).collect();
@@ -111,7 +121,7 @@ fn main() {
             }
         }
     }
-    for (lm, rounds) in models.iter().zip(rounds) {
+    for (lm, rounds) in models.iter_mut().zip(rounds) {
         let mut figures = rounds.into_iter().map(median);
         println!("\n{}, tokens/s; a prompt of 128: {:.0}", lm.device(), figures.next().unwrap_or(f64::NAN));
         println!("shared prompt{}", PARTICLES.map(|particles| format!("{particles:>8}")).concat());
@@ -119,5 +129,6 @@ fn main() {
             println!("{prompt:>13}{}", figures.by_ref().take(PARTICLES.len()).map(|figure| format!("{figure:>8.0}")).collect::<String>());
         }
     }
-    println!("\nhigh-water mark: {:.0} MB", memory("VmHWM"));
+    println!("\na fork after 1000 tokens: {:.0} ns", models.first_mut().map_or(f64::NAN, fork));
+    println!("high-water mark: {:.0} MB", memory("VmHWM"));
 }

@@ -75,6 +75,13 @@ const PIECES: &[&str] = &[
     "upper(",
     "date(",
     "NULL",
+    "rank() OVER (",
+    " OVER (PARTITION BY ",
+    "lag(",
+    " OVER (ORDER BY ",
+    " OVER ()",
+    " NULLS FIRST",
+    " NULLS LAST",
     "T1.",
     "T2.",
     "T3.",
@@ -131,9 +138,9 @@ const PIECES: &[&str] = &[
 
 /// Pieces that bring a query to its end, the surest first; letters last, as they may be half of anything.
 const CLOSING: &[&str] = &[
-    ")", " FROM ", " THEN ", " END", " = ", " JOIN ", ", ", "1", "WHEN ", "BY ", " AS T1", " AS T2", " AS T3", "NULL", "id", "name", "y",
-    "w", "x", "z", "a_id", "count", "date", "q", "total", "[d e]", "SELECT ", "JOIN ", "a", "b", "c", "cast", "(", "*", " ", "'", "e]",
-    "d", "\"", "`",
+    ")", " OVER (", "OVER (", " FROM ", " THEN ", " END", " = ", " JOIN ", ", ", "1", "WHEN ", "BY ", " AS T1", " AS T2", " AS T3", "NULL",
+    "id", "name", "y", "w", "x", "z", "a_id", "count", "date", "q", "total", "[d e]", "SELECT ", "JOIN ", "a", "b", "c", "cast", "(", "*",
+    " ", "'", "e]", "d", "\"", "`",
 ];
 
 fn is_in_quotes(text: &str) -> bool {
@@ -144,7 +151,8 @@ fn is_in_quotes(text: &str) -> bool {
 /// Writes at random; where it is stuck for good, that is an error.
 fn random_query(queries: &SqlSelect, database: &Database, rng: &mut ChaCha8Rng, most: usize) -> Result<String, String> {
     let (mut state, mut text) = (queries.start(), String::new());
-    for step in 0..most + 500 {
+    // What is open when it begins to close is deep at most, and every list in it as long as it may be.
+    for step in 0..most + 5000 {
         if queries.may_end(&state) && (step >= most || rng.random_range(0..6) == 0) {
             return Ok(text);
         }
@@ -180,7 +188,7 @@ fn random_query(queries: &SqlSelect, database: &Database, rng: &mut ChaCha8Rng, 
 #[test]
 fn whatever_is_accepted_prepares_and_nothing_alive_is_stuck() {
     let database = awkward();
-    for (profile, seed) in [(SqlProfile::Spider, 1), (SqlProfile::Extended, 2)] {
+    for (profile, seed) in [(SqlProfile::Spider, 1), (SqlProfile::Extended, 2), (SqlProfile::Analytic, 3)] {
         let queries = SqlSelect::with_options(database.schema(), SqlOptions::profile(profile));
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let (started, mut count, mut wrong) = (Instant::now(), 0, Vec::new());

@@ -1,4 +1,21 @@
 //! How often the answer is right: execution accuracy, with intervals.
+//!
+//! What `tamis eval sql` measured with the default model (SmolLM2-135M-Instruct in 4 bits) on 100 questions of
+//! Spider's development set, spread evenly: 8 particles, at most 96 tokens, three seeds, four examples from a log
+//! of the other questions on the same database (for most questions it has a paraphrase). Execution accuracy of
+//! the posterior and of the most probable answer, share of particles that came to a query, checks of the
+//! constraint a token; 95% intervals over questions. Every query that came out prepared.
+//!
+//! | method | weighted | best answer | valid | checks |
+//! | --- | --- | --- | --- | --- |
+//! | awrs | 0.238 [0.179, 0.300] | 0.270 [0.197, 0.343] | 0.95 | 9.0 |
+//! | masked | 0.252 [0.189, 0.318] | 0.277 [0.203, 0.350] | 0.95 | all tokens |
+//! | improper | 0.191 [0.140, 0.247] | 0.257 [0.183, 0.333] | 0.83 | 2.3 |
+//! | direct | 0.222 [0.166, 0.281] | 0.233 [0.167, 0.300] | 0.49 | 0.6 |
+//! | rerank | 0.147 [0.100, 0.197] | 0.143 [0.093, 0.197] | 0.10 | 0.4 |
+//!
+//! Question by question, awrs less improper is 0.047 [0.013, 0.085], less rerank 0.091 [0.044, 0.139], less
+//! direct 0.016 [-0.024, 0.060], less masked (the same target by exact masks) -0.014 [-0.048, 0.025].
 
 use super::{SqlAnswer, TextToSql, answers};
 use crate::constraint::sql::SqlOptions;

@@ -89,6 +89,8 @@ pub enum ProfileName {
     Spider,
     /// The same with CASE, CAST, functions, column aliases, outer joins and more.
     Extended,
+    /// The same with window functions, NULLS FIRST and NULLS LAST.
+    Analytic,
 }
 
 impl From<ProfileName> for SqlProfile {
@@ -96,6 +98,7 @@ impl From<ProfileName> for SqlProfile {
         match name {
             ProfileName::Spider => Self::Spider,
             ProfileName::Extended => Self::Extended,
+            ProfileName::Analytic => Self::Analytic,
         }
     }
 }

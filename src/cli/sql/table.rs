@@ -75,3 +75,29 @@ fn cell(text: &str) -> String {
 pub fn cut(text: &str, most: usize) -> String {
     if text.chars().count() > most { text.chars().take(most - 1).chain(['…']).collect() } else { text.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tamis::database::Database;
+
+    fn shown(query: &str, width: usize) -> String {
+        table(&Database::sample().unwrap().execute(query).unwrap(), width).join("\n")
+    }
+
+    #[test]
+    fn numbers_stand_at_the_right_and_text_at_the_left() {
+        let lines = "title          pages\n─────────────  ─────\nThe Salt Road    312\nNorth Light       96";
+        assert_eq!(shown("SELECT title, pages FROM book LIMIT 2", 80), lines);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted() {
+        let lines = shown("SELECT title, genre, year, pages FROM book", 30);
+        assert!(lines.lines().take(10).all(|line| line.chars().count() <= 30), "{lines}");
+        assert!(lines.ends_with("... and 4 more rows, 2 more columns"), "{lines}");
+        assert!(shown("SELECT title FROM book WHERE year > 3000", 80).ends_with("(no rows)"));
+        // A column is always shown, however narrow the line.
+        assert!(shown("SELECT title FROM book", 3).contains("The Salt Road"));
+    }
+}

@@ -1,5 +1,7 @@
 //! `tamis eval sql`: how often the answers are right, on questions with gold queries.
 
+mod results;
+
 use super::CliError;
 use super::files::{json_bytes, read_text};
 use super::generate::at_least_one;
@@ -8,9 +10,11 @@ use super::model_args::ModelArgs;
 use super::progress::Progress;
 use super::sql::{Logged, read_examples};
 use clap::{Args, Subcommand, ValueEnum};
+use results::{Results, Settings};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -77,8 +81,9 @@ struct EvalSqlArgs {
     model: ModelArgs,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum MethodName {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MethodName {
     Awrs,
     Masked,
     Improper,
@@ -116,15 +121,15 @@ struct Judged {
 pub fn run(args: &EvalArgs) -> Result<ExitCode, CliError> {
     let Benchmark::Sql(args) = &args.benchmark;
     let cases = cases(args)?;
-    let mut outcomes = args.results.as_deref().map_or_else(|| Ok(Vec::new()), read_outcomes)?;
+    let mut results = Results::open(args.results.as_deref(), settings(args))?;
     let examples = args.examples.as_deref().map_or_else(|| Ok(Vec::new()), read_examples)?;
     let mut databases: HashMap<String, Judged> = HashMap::new();
     let progress = Progress::new(true);
     let mut model = Model::load(&args.model, &progress)?;
     let bar = progress.count("questions", cases.len() as u64);
     for case in &cases {
-        bar.at(outcomes.len() as u64);
-        if outcomes.iter().any(|outcome: &Outcome| outcome.id == case.id) {
+        bar.at(results.outcomes().len() as u64);
+        if results.of(case.id).is_some() {
             continue;
         }
         let judged = match databases.entry(case.database.clone()) {
@@ -138,19 +143,26 @@ pub fn run(args: &EvalArgs) -> Result<ExitCode, CliError> {
         let method = Method::from(args.method);
         let posterior = method.run(&asking, &mut model.lm, &prompt, args.particles, args.seed).map_err(super::generate::of_decoding)?;
         let seconds = started.elapsed().as_secs_f64();
-        let outcome = Outcome { id: case.id, seconds, ..judge(&posterior, asking.database(), &gold) };
-        if let Some(file) = &args.results {
-            append(file, &outcome)?;
-        }
-        outcomes.push(outcome);
+        results.add(Outcome { id: case.id, seconds, ..judge(&posterior, asking.database(), &gold) })?;
     }
     drop(bar);
-    let wanted: Vec<Outcome> = outcomes.into_iter().filter(|outcome| cases.iter().any(|case| case.id == outcome.id)).collect();
+    let wanted: Vec<Outcome> = cases.iter().filter_map(|case| results.of(case.id).cloned()).collect();
     let summary = Summary::new(&wanted);
     let text =
         if args.json { json_bytes(&serde_json::to_value(&summary).expect("numbers are JSON")) } else { table(&summary).into_bytes() };
     std::io::stdout().write_all(&text).map_err(|error| CliError::output(&error))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn settings(args: &EvalSqlArgs) -> Settings {
+    Settings {
+        method: args.method,
+        model: args.model.model.clone(),
+        examples: args.examples.clone(),
+        particles: args.particles,
+        max_tokens: args.max_tokens,
+        seed: args.seed,
+    }
 }
 
 fn cases(args: &EvalSqlArgs) -> Result<Vec<Case>, CliError> {
@@ -194,21 +206,6 @@ fn open(args: &EvalSqlArgs, name: &str, log: &[Logged]) -> Result<Judged, CliErr
 fn gold(judged: &Judged, case: &Case) -> Result<AnswerKey, CliError> {
     let rows = judged.gold.execute(&case.gold);
     rows.map(|rows| rows.key()).map_err(|error| CliError::usage(format!("the gold query of question {} fails: {error}", case.id)))
-}
-
-fn read_outcomes(file: &Path) -> Result<Vec<Outcome>, CliError> {
-    if !file.exists() {
-        return Ok(Vec::new());
-    }
-    let wrong =
-        |error: serde_json::Error| CliError::usage(format!("{}: {error}", file.display())).hint("give another file, or delete this one");
-    read_text(file)?.lines().map(|line| serde_json::from_str(line).map_err(wrong)).collect()
-}
-
-fn append(file: &Path, outcome: &Outcome) -> Result<(), CliError> {
-    let line = json_bytes(&serde_json::to_value(outcome).expect("numbers are JSON"));
-    let written = std::fs::OpenOptions::new().append(true).create(true).open(file).and_then(|mut file| file.write_all(&line));
-    written.map_err(|error| CliError::failure(format!("{} cannot be written: {error}", file.display())))
 }
 
 fn table(summary: &Summary) -> String {

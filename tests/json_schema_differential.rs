@@ -108,9 +108,7 @@ fn options() -> impl Strategy<Value = Options> {
 /// A value's text, its letters escaped where `escapes` has a bit for them.
 fn spell(value: &Value, escapes: u64) -> String {
     let plain = value.to_string().replace("1.0", "1").replace("2.50", "2.5");
-    let letters = plain
-        .char_indices()
-        .filter(|(at, letter)| matches!(letter, 'a'..='c') && !plain[..*at].ends_with(|before| matches!(before, 'f' | 'n' | 't')));
+    let letters = plain.char_indices().filter(|(at, letter)| matches!(letter, 'a'..='c') && !plain[..*at].ends_with(['f', 'n', 't']));
     let escaped: Vec<usize> = letters.map(|(at, _)| at).filter(|at| escapes >> (at % 64) & 1 == 1).collect();
     plain
         .char_indices()

@@ -1,8 +1,8 @@
 //! What a whole run costs on a real model: where the time goes, and what particles save each other.
 //!
-//!     cargo bench --bench decode [-- MODEL [PARTICLES]]
+//!     cargo bench --bench decode [-- MODEL [PARTICLES [DEVICE]]]
 //!
-//! MODEL is an alias or a path. Two schemas: a flat one, whose strings are bounded, and a nested one. The
+//! MODEL is an alias or a path, DEVICE `cpu` or (with `--features cuda`) `cuda`. Two schemas: a flat one, whose strings are bounded, and a nested one. The
 //! rest, which is neither the model's nor the constraint's, is what particles and samplers cost.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use tamis::constraint::{Constraint, ConstraintError, JsonSchema, Rejection};
 use tamis::decode::{ConstrainedDecoding, Posterior};
-use tamis::lm::candle::{CandleLm, ModelSource};
+use tamis::lm::candle::{CandleLm, CandleOptions, ModelSource};
 use tamis::lm::{LanguageModel, LmError};
 use tamis::next_token::NextToken;
 use tamis::sampler::LabelCache;
@@ -162,8 +162,11 @@ fn main() {
     let Some(flag) = arguments.iter().position(|argument| argument == "--bench") else { return };
     arguments.remove(flag);
     let source = ModelSource::parse(arguments.first().map_or("smollm2-135m", String::as_str)).unwrap_or_else(|error| panic!("{error}"));
-    let mut model =
-        CandleLm::load(source.fetch(&mut |_| {}).unwrap_or_else(|error| panic!("{error}"))).unwrap_or_else(|error| panic!("{error}"));
+    let mut options = CandleOptions::default();
+    options.device = arguments.get(2).map_or("cpu", String::as_str).parse().unwrap_or_else(|error| panic!("{error}"));
+    let path = source.fetch(&mut |_| {}).unwrap_or_else(|error| panic!("{error}"));
+    let mut model = CandleLm::load_with(path, &options).unwrap_or_else(|error| panic!("{error}"));
+    println!("on {}", model.device());
     model.vocabulary().trie();
     let particles = arguments.get(1).map_or(16, |argument| argument.parse().expect("PARTICLES is a number"));
     let flat = include_str!("../examples/person.json");

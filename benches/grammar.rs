@@ -2,24 +2,23 @@
 //!
 //!     cargo bench --no-default-features --bench grammar
 //!
-//! Texts are cut greedily into the longest tokens of the vocabulary. That is one made of the texts' own
-//! words, as many as real models have; with `TAMIS_VOCABULARY=FILE`, a JSON array of the tokens' bytes
-//! (each an array of numbers), it is a real one.
+//! Texts are cut greedily into the longest tokens of the vocabulary (`support/mod.rs`).
 
 use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::time::Instant;
+use support::{longest, quantiles, time, tokens_by_bytes};
 use tamis::constraint::{Constraint, Grammar};
-use tamis::vocab::{Token, TokenId, TokenSet, Vocabulary};
+use tamis::vocab::{TokenId, TokenSet, Vocabulary};
 
-const SIZE: usize = 49_152;
+mod support;
 
 fn main() {
     let json = json_text(400);
     let sql = sql_text();
     let arithmetic = "a1 + (2.5 * b - sin(x, y ^ 3)) / -4 % ".repeat(40) + "7";
     let texts = [("json", vec![json]), ("sqlite_select", sql), ("arithmetic", vec![arithmetic])];
-    let vocabulary = vocabulary(texts.iter().flat_map(|(_, texts)| texts).map(String::as_str));
+    let vocabulary = support::vocabulary(texts.iter().flat_map(|(_, texts)| texts).map(String::as_str));
     println!("{} tokens; times in microseconds, but for compiling", vocabulary.len());
     println!("{:<14} {:>7}  {:>15}  {:>15}  {:>15}  {:>22} {:>7}", "grammar", "ms", "own token", "any token", "advance", "mask", "states");
     println!("{:<14} {:>7}  {:>15}  {:>15}  {:>15}  {:>22} {:>7}", "", "compile", "p50/p99", "p50/p99", "p50/p99", "mean/p50/p99", "");
@@ -83,66 +82,9 @@ fn follow(grammar: &Grammar, text: &[u8], vocabulary: &Vocabulary, times: &mut T
     assert!(grammar.may_end(&state));
 }
 
-fn time<T>(times: &mut Vec<f64>, run: impl FnOnce() -> T) -> T {
-    let begin = Instant::now();
-    let result = run();
-    times.push(begin.elapsed().as_secs_f64() * 1e6);
-    result
-}
-
-fn quantiles(mut times: Vec<f64>) -> (f64, f64) {
-    times.sort_by(f64::total_cmp);
-    let at = |fraction: f64| times[((times.len() - 1) as f64 * fraction) as usize];
-    (at(0.5), at(0.99))
-}
-
 fn hash(state: &impl std::hash::Hash) -> u64 {
     use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
     BuildHasherDefault::<DefaultHasher>::default().hash_one(state)
-}
-
-fn tokens_by_bytes(vocabulary: &Vocabulary) -> Vec<TokenId> {
-    let mut tokens: Vec<TokenId> = vocabulary.tokens().filter(|token| vocabulary.bytes(*token).is_some()).collect();
-    tokens.sort_by_key(|token| vocabulary.bytes(*token));
-    tokens
-}
-
-/// The longest token that `text` begins with.
-fn longest(sorted: &[TokenId], vocabulary: &Vocabulary, text: &[u8]) -> TokenId {
-    let bytes = |token: &TokenId| vocabulary.bytes(*token).unwrap();
-    (1..=text.len().min(32))
-        .rev()
-        .find_map(|length| sorted.binary_search_by(|token| bytes(token).cmp(&text[..length])).ok())
-        .map(|found| sorted[found])
-        .expect("every byte is a token")
-}
-
-fn vocabulary<'a>(texts: impl Iterator<Item = &'a str>) -> Vocabulary {
-    if let Some(path) = std::env::var_os("TAMIS_VOCABULARY") {
-        let tokens: Vec<Vec<u8>> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-        return Vocabulary::new(tokens.into_iter().map(Token::Text).chain([Token::End])).unwrap();
-    }
-    let mut tokens: BTreeSet<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
-    for text in texts {
-        for word in text.split_inclusive(|c: char| !c.is_alphanumeric()) {
-            tokens.extend((1..=word.len().min(8)).filter(|end| word.is_char_boundary(*end)).map(|end| word.as_bytes()[..end].to_vec()));
-        }
-    }
-    // The rest are syllables, with and without a blank before them, as in vocabularies of text.
-    let (heads, vowels) = ("bcdfghjklmnpqrstvwxz".as_bytes(), "aeiouy".as_bytes());
-    for number in 0usize.. {
-        if tokens.len() >= SIZE - 1 {
-            break;
-        }
-        let mut token = if number % 2 == 0 { vec![b' '] } else { Vec::new() };
-        let mut rest = number / 2;
-        while rest > 0 || token.len() < 2 {
-            token.extend([heads[rest % 20], vowels[rest / 20 % 6]]);
-            rest /= 120;
-        }
-        tokens.insert(token);
-    }
-    Vocabulary::new(tokens.into_iter().map(Token::Text).chain([Token::End])).unwrap()
 }
 
 fn json_text(members: usize) -> String {

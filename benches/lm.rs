@@ -1,8 +1,8 @@
 //! What the language model costs: reading a prompt, and a step of some particles after a shared prompt.
 //!
-//!     cargo bench --bench lm [-- MODEL [THREADS]...]
+//!     cargo bench --bench lm [-- MODEL [WHERE]...]
 //!
-//! MODEL is an alias or a path, THREADS numbers of threads. The clock of a shared machine wanders, so
+//! MODEL is an alias or a path, each WHERE a number of threads, or `cuda` (with `--features cuda`). The clock of a shared machine wanders, so
 //! every figure is the median of rounds that are interleaved with those of all others;
 //! `benches/llama_cpp/` measures llama.cpp on the same file, to be run beside it.
 
@@ -16,7 +16,7 @@ use tamis::vocab::TokenId;
 const ROUNDS: usize = 3;
 const STEPS: usize = 8;
 const PROMPTS: [usize; 4] = [100, 128, 400, 1000];
-const PARTICLES: [usize; 5] = [1, 4, 8, 16, 32];
+const PARTICLES: [usize; 6] = [1, 4, 8, 16, 32, 64];
 
 /// Some tokens; which ones makes no difference to the time.
 fn tokens(count: usize, vocabulary: usize, seed: usize) -> Vec<TokenId> {
@@ -59,15 +59,28 @@ fn memory(name: &str) -> f64 {
     line.and_then(|kilobytes| kilobytes.parse::<f64>().ok()).map_or(f64::NAN, |kilobytes| kilobytes / 1000.0)
 }
 
-fn model(name: &str, threads: usize) -> CandleLm {
+fn model(name: &str, place: &str) -> CandleLm {
     let source = ModelSource::parse(name).unwrap_or_else(|error| panic!("{error}"));
     let path = source.fetch(&mut |_| {}).unwrap_or_else(|error| panic!("{error}"));
     let mut options = CandleOptions::default();
-    options.threads = threads;
+    match place.parse() {
+        Ok(threads) => options.threads = threads,
+        Err(_) => options.device = place.parse().unwrap_or_else(|error| panic!("{error}")),
+    }
     let start = Instant::now();
     let lm = CandleLm::load_with(&path, &options).unwrap_or_else(|error| panic!("{error}"));
-    println!("{threads} threads: loaded in {:.0} ms, {:.0} MB in use", start.elapsed().as_secs_f64() * 1e3, memory("VmRSS"));
+    println!("{}: loaded in {:.0} ms, {:.0} MB in use", lm.device(), start.elapsed().as_secs_f64() * 1e3, memory("VmRSS"));
     lm
+}
+
+/// Nanoseconds that a fork takes, and dropping it.
+fn fork(lm: &mut CandleLm) -> f64 {
+    let context = lm.prefill(&tokens(1000, lm.vocabulary().len(), 0)).expect("the prompt fits");
+    let start = Instant::now();
+    for _ in 0..1_000_000 {
+        drop(black_box(context.clone()));
+    }
+    start.elapsed().as_secs_f64() * 1e3
 }
 
 fn rows() {
@@ -88,12 +101,12 @@ fn main() {
     let Some(flag) = arguments.iter().position(|argument| argument == "--bench") else { return };
     arguments.remove(flag);
     let name = arguments.first().map_or("smollm2-135m", String::as_str);
-    let mut threads: Vec<usize> = arguments.iter().skip(1).map(|argument| argument.parse().expect("THREADS is a number")).collect();
-    if threads.is_empty() {
-        threads = vec![1, 2];
+    let mut places: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
+    if places.is_empty() {
+        places = vec!["1", "2"];
     }
     rows();
-    let mut models: Vec<CandleLm> = threads.iter().map(|threads| model(name, *threads)).collect();
+    let mut models: Vec<CandleLm> = places.iter().map(|place| model(name, place)).collect();
     let cells = 1 + PROMPTS.len() * PARTICLES.len();
     let mut rounds = vec![vec![Vec::new(); cells]; models.len()];
     for round in 0..ROUNDS {
@@ -108,13 +121,14 @@ fn main() {
             }
         }
     }
-    for (threads, rounds) in threads.iter().zip(rounds) {
+    for (lm, rounds) in models.iter_mut().zip(rounds) {
         let mut figures = rounds.into_iter().map(median);
-        println!("\n{threads} threads, tokens/s; a prompt of 128: {:.0}", figures.next().unwrap_or(f64::NAN));
+        println!("\n{}, tokens/s; a prompt of 128: {:.0}", lm.device(), figures.next().unwrap_or(f64::NAN));
         println!("shared prompt{}", PARTICLES.map(|particles| format!("{particles:>8}")).concat());
         for prompt in PROMPTS {
             println!("{prompt:>13}{}", figures.by_ref().take(PARTICLES.len()).map(|figure| format!("{figure:>8.0}")).collect::<String>());
         }
     }
-    println!("\nhigh-water mark: {:.0} MB", memory("VmHWM"));
+    println!("\na fork after 1000 tokens: {:.0} ns", models.first_mut().map_or(f64::NAN, fork));
+    println!("high-water mark: {:.0} MB", memory("VmHWM"));
 }

@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let name = std::env::args().nth(1).unwrap_or_else(|| "smollm2-135m".to_owned());
     let path = ModelSource::parse(&name)?.fetch(&mut |_| {})?;
     let mut model = CandleLm::load(path)?;
-    let prompt = model.chat_prompt("Invent a person. Answer in JSON.")?;
+    let prompt = model.chat_prompt(r#"Write as JSON, with "name", "age" and "occupation": Ada Brand, a nurse, is 41 years old."#)?;
     let schema = JsonSchema::parse(include_str!("person.json"))?;
 
     let posterior = ConstrainedDecoding::new(schema).particles(8).seed(1).max_tokens(96).run(&mut model, &prompt)?;

@@ -85,7 +85,10 @@ impl Drop for Folder {
 fn help_shows_examples_and_exit_codes() {
     let help = tamis(&["generate", "--help"]);
     assert_eq!(help.code, 0);
-    assert!(help.stdout.contains("Examples:") && help.stdout.contains("tamis generate --schema person.json \"Invent a person.\""));
+    assert!(
+        help.stdout.contains("Examples:")
+            && help.stdout.contains("tamis generate --schema person.json \"Write as JSON: Ada Brand, a nurse, is 41.\"")
+    );
     let help = tamis(&["--help"]);
     assert!(help.stdout.contains("Exit codes:") && help.stdout.contains("impossible"), "{}", help.stdout);
     let commands: &[&str] = if cfg!(feature = "candle") { &["check", "report", "models"] } else { &["check", "report"] };
@@ -107,6 +110,8 @@ fn options_without_meaning_are_named() {
     with(&["--particles", "many"]).fails(2, &["--particles", "whole number"]);
     with(&["--max-tokens", "0"]).fails(2, &["--max-tokens", "at least 1"]);
     with(&["--threads", "0"]).fails(2, &["--threads", "at least 1"]);
+    with(&["--any-escapes"]).fails(2, &["--schema"]);
+    with(&["--any-numbers"]).fails(2, &["--schema"]);
     with(&["--temperature", "0"]).fails(2, &["temperature", "positive", "not 0"]);
     with(&["--temperature", "-1"]).fails(2, &["temperature", "not -1"]);
     with(&["--temperature", "nan"]).fails(2, &["temperature", "NaN"]);

@@ -29,6 +29,8 @@ fn what_is_no_question_or_no_database_is_told() {
         (&["sql"][..], &["<DATABASE>"][..]),
         (&["sql", "shop.sqlite"], &["database and a question", "--sample"]),
         (&["sql", "--sample", "shop.sqlite", "How many?"], &["question alone"]),
+        (&["sql", "--sample", " "], &["question is empty"]),
+        (&["sql", "--sample", "How many?", "--dry-run", "--empty-factor", "0.5"], &["--empty-factor", "--dry-run"]),
         (&["sql", "no/such.sqlite", "How many?"], &["no/such.sqlite"]),
         (&["sql", "Cargo.toml", "How many?"], &["Cargo.toml"]),
         (&["sql", "--sample", "How many?", "--examples", "no/such.jsonl"], &["no/such.jsonl"]),
@@ -73,8 +75,8 @@ fn an_example_near_the_question_is_shown_to_the_model() {
     // An odd query that the model would not think of, under the very question that is asked.
     folder.write("log.jsonl", r#"{"question": "How many are on loan?", "query": "SELECT max(year) FROM book"}"#);
     let log = folder.path().join("log.jsonl");
-    let arguments = ["sql", "--sample", "How many are on loan?", "--model", model.to_str().unwrap(), "-n", "4", "--max-tokens", "40"];
-    let ran = printed(&[&arguments[..], &["--examples", log.to_str().unwrap(), "--shown", "1"]].concat());
+    let arguments = ["sql", "--sample", "How many are on loan?", "--model", model.to_str().unwrap(), "-n", "16", "--max-tokens", "40"];
+    let ran = printed(&[&arguments[..], &["--examples", log.to_str().unwrap(), "--shown", "1", "--json"]].concat());
     assert!(ran.to_lowercase().contains("max(year)"), "{ran}");
 }
 
@@ -92,8 +94,11 @@ fn an_evaluation_is_taken_up_where_it_stopped() {
     let run = || printed(&[&arguments[..], &more].concat());
     let first: Value = serde_json::from_str(&run()).unwrap();
     let lines = fs::read_to_string(&results).unwrap();
-    assert_eq!(lines.lines().count(), 2, "{lines}");
+    assert_eq!(lines.lines().count(), 1 + 2, "{lines}");
     let again: Value = serde_json::from_str(&run()).unwrap();
     assert_eq!(fs::read_to_string(&results).unwrap(), lines, "what was done is not done again");
     assert_eq!(first, again);
+    // What was found with another seed would be reported as this one's.
+    let other = tamis(&[&arguments[..], &more, &["--seed", "1"]].concat());
+    assert!(other.status.code() == Some(2) && text(&other.stderr).contains("other settings"), "{}", text(&other.stderr));
 }

@@ -9,7 +9,9 @@ use proptest::sample::Index;
 use serde_json::{Value, json};
 use std::collections::hash_map::{DefaultHasher, Entry, HashMap};
 use std::hash::{Hash, Hasher};
-use tamis::constraint::{AnyConstraint, Constraint, JsonSchema, Predicate, Product, Question, Regex};
+use tamis::constraint::json_schema::Options;
+use tamis::constraint::sql::{SqlColumn, SqlOptions, SqlProfile, SqlSchema, SqlSelect, SqlTable};
+use tamis::constraint::{AnyConstraint, Constraint, JsonSchema, Predicate, Product, Question, Regex, Stop};
 use tamis::vocab::{Token, TokenSet, Vocabulary};
 
 /// All bytes and some longer tokens, among them halves of characters.
@@ -184,13 +186,22 @@ proptest! {
             texts.push(broken(&spell(value, *how), *at, *byte, *change));
         }
         for definition in schemas() {
-            let schema = JsonSchema::new(&definition).unwrap();
             let oracle = jsonschema::validator_for(&definition).unwrap();
-            let belongs = |text: &[u8]| {
-                let duplicates = |value: &Value| !same_number_of_names(value, text);
-                serde_json::from_slice::<Value>(text).is_ok_and(|value| !duplicates(&value) && oracle.is_valid(&value))
+            let is_valid = |text: &[u8], spelled: &dyn Fn(&Value) -> bool| {
+                let is_valid = |value: &Value| same_number_of_names(value, text) && oracle.is_valid(value);
+                serde_json::from_slice::<Value>(text).is_ok_and(|value| is_valid(&value) && spelled(&value))
             };
-            obeys_the_laws(&schema, &texts, &sizes, belongs);
+            obeys_the_laws(&JsonSchema::new(&definition).unwrap(), &texts, &sizes, |text| is_valid(text, &|_| true));
+            // In one spelling only, and not too deep.
+            let mut options = Options::default();
+            (options.canonical_escapes, options.plain_numbers, options.max_depth) = (true, true, 2);
+            let schema = JsonSchema::with_options(&definition, &options).unwrap();
+            // Whether a whole number may have a point depends on the schema.
+            let texts: Vec<Vec<u8>> = texts.iter().filter(|text| !numbers(text).iter().any(|number| number.contains('.') && is_whole(number))).cloned().collect();
+            let is_minus_zero = |number: &str| number.starts_with('-') && number.parse() == Ok(0.0);
+            let is_plain = |number: &String| !number.contains(['e', 'E']) && !is_minus_zero(number);
+            let spelled = |text: &[u8], value: &Value| value.to_string().as_bytes() == compact(text) && numbers(text).iter().all(is_plain);
+            obeys_the_laws(&schema, &texts, &sizes, |text| is_valid(text, &|value| nesting(value) <= 2 && spelled(text, value)));
         }
     }
 
@@ -217,6 +228,119 @@ proptest! {
         obeys_the_laws(&AnyConstraint::new(product), &texts, &sizes, |text| is_short(text) && text.len() % 2 == 0);
         obeys_the_laws(&Product::new([]), &texts, &sizes, |_| true);
     }
+
+    #[test]
+    fn texts_that_end_at_a_stop_string_obey_the_laws(texts in prop::collection::vec("[a-c\n]{0,8}", 12), sizes in sizes()) {
+        let texts: Vec<Vec<u8>> = texts.into_iter().map(String::into_bytes).collect();
+        let stop = || Stop::at(Regex::new("[ab]+c?").unwrap(), ["\n", "ca"]);
+        // What was written up to the first stop string belongs to the inner constraint.
+        let whole = regex_automata::dfa::regex::Regex::new(r"\A[ab]+c?\z").unwrap();
+        let belongs = |text: &[u8]| {
+            let end = (0..text.len()).find(|end| text[*end] == b'\n' || text[*end..].starts_with(b"ca")).unwrap_or(text.len());
+            whole.is_match(&text[..end])
+        };
+        obeys_the_laws(&stop(), &texts, &sizes, belongs);
+        obeys_the_laws(&AnyConstraint::new(stop()), &texts, &sizes, belongs);
+    }
+
+    #[test]
+    fn sql_queries_obey_the_laws(
+        queries in prop::collection::vec(simple_query(), 8),
+        noise in prop::collection::vec((any::<Index>(), prop::sample::select(b"abtu1,=".to_vec()), any::<u8>()), 8),
+        sizes in sizes(),
+    ) {
+        let mut texts: Vec<Vec<u8>> = queries.iter().map(|query| query.clone().into_bytes()).collect();
+        texts.extend(queries.iter().zip(&noise).map(|(query, (at, byte, how))| broken(query, *at, *byte, *how)));
+        for profile in [SqlProfile::Spider, SqlProfile::Extended] {
+            let select = SqlSelect::with_options(&two_tables(), SqlOptions::profile(profile));
+            obeys_the_laws(&select, &texts, &sizes, |text| is_simple_query(std::str::from_utf8(text).unwrap()));
+        }
+    }
+}
+
+/// `t (a, ab)` and `u (a, b)`.
+fn two_tables() -> SqlSchema {
+    let table = |name: &str, columns: [&str; 2]| SqlTable::new(name, columns.map(|column| SqlColumn::new(column, "")));
+    SqlSchema::new([table("t", ["a", "ab"]), table("u", ["a", "b"])]).unwrap()
+}
+
+/// Queries of one simple form on the two tables, most of them wrong in their names.
+fn simple_query() -> impl Strategy<Value = String> {
+    let column = || prop::sample::select(vec!["a", "ab", "b", "1"]);
+    let tables = prop::sample::select(vec!["t", "u", "t, u", "u,t", "t , t"]);
+    let items = prop::collection::vec(column(), 1..3);
+    let condition = prop::option::of((column(), column()));
+    (items, tables, condition).prop_map(|(items, tables, condition)| {
+        let condition = condition.map_or_else(String::new, |(left, right)| format!(" WHERE {left} ={right}"));
+        format!("SELECT {} FROM {tables}{condition}", items.join(", "))
+    })
+}
+
+/// Whether a text is such a query and right: tables come once, and each column is in one of them.
+fn is_simple_query(text: &str) -> bool {
+    let tables = [("t", ["a", "ab"]), ("u", ["a", "b"])];
+    let form = regex::Regex::new(r"^(?i:SELECT) (.*?) (?i:FROM) (.*?)(?: (?i:WHERE) ([^=]*)=([^=]*))?$").unwrap();
+    let Some(parts) = form.captures(text) else { return false };
+    // One blank may stand before and after a name or number, but not at the end of a query.
+    let words = |list: &str, ends: bool| -> Option<Vec<String>> {
+        let words = list.split(',').map(|word| {
+            let word = word.strip_prefix(' ').unwrap_or(word);
+            word.strip_suffix(' ').unwrap_or(word).to_owned()
+        });
+        (!(ends && list.ends_with(' '))).then(|| words.collect())
+    };
+    let has_condition = parts.get(3).is_some();
+    let Some(sources) = words(&parts[2], !has_condition) else { return false };
+    let known = sources.iter().all(|source| tables.iter().any(|(name, _)| name == source));
+    let twice = (1..sources.len()).any(|at| sources[..at].contains(&sources[at]));
+    let operands = parts.get(3).zip(parts.get(4)).map(|(left, right)| {
+        let one = |words: Option<Vec<String>>| words.filter(|words| words.len() == 1);
+        Some([one(words(left.as_str(), false))?, one(words(right.as_str(), true))?].concat())
+    });
+    let (Some(mut columns), Some(operands)) = (words(&parts[1], false), operands.unwrap_or_else(|| Some(Vec::new()))) else { return false };
+    columns.extend(operands);
+    let is_value = |value: &String| {
+        let having =
+            tables.iter().filter(|(name, columns)| sources.iter().any(|source| source == name) && columns.contains(&value.as_str()));
+        let number = !value.is_empty() && value.len() <= 12 && value.bytes().all(|byte| byte.is_ascii_digit());
+        number || having.count() == 1
+    };
+    known && !twice && columns.iter().all(is_value)
+}
+
+fn nesting(value: &Value) -> u32 {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(nesting).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(nesting).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// The bytes outside of strings, and those within.
+fn by_place(text: &[u8]) -> impl Iterator<Item = (bool, u8)> {
+    let (mut inside, mut escaped) = (false, false);
+    text.iter().map(move |byte| {
+        let was_inside = inside;
+        inside ^= *byte == b'"' && !escaped;
+        escaped = inside && *byte == b'\\' && !escaped;
+        (was_inside || inside, *byte)
+    })
+}
+
+/// A text without its white space.
+fn compact(text: &[u8]) -> Vec<u8> {
+    by_place(text).filter(|(inside, byte)| *inside || !byte.is_ascii_whitespace()).map(|(_, byte)| byte).collect()
+}
+
+/// The numbers in a text, as they are written.
+fn numbers(text: &[u8]) -> Vec<String> {
+    let outside: String = by_place(text).map(|(inside, byte)| if inside { ' ' } else { char::from(byte) }).collect();
+    let pieces = outside.split(|letter: char| !matches!(letter, '0'..='9' | '.' | '-' | '+' | 'e' | 'E'));
+    pieces.filter(|piece| piece.contains(|letter: char| letter.is_ascii_digit())).map(str::to_owned).collect()
+}
+
+fn is_whole(number: &str) -> bool {
+    number.parse::<f64>().is_ok_and(|number| number.fract() == 0.0)
 }
 
 /// Whether a text has as many property names as its value: duplicates are refused here, and by no other
@@ -229,16 +353,5 @@ fn same_number_of_names(value: &Value, text: &[u8]) -> bool {
             _ => 0,
         }
     }
-    // Colons outside strings.
-    let (mut inside, mut escaped, mut colons) = (false, false, 0);
-    for byte in text {
-        match (inside, escaped, byte) {
-            (true, true, _) => escaped = false,
-            (true, false, b'\\') => escaped = true,
-            (_, false, b'"') => inside = !inside,
-            (false, _, b':') => colons += 1,
-            _ => {}
-        }
-    }
-    names(value) == colons
+    names(value) == by_place(text).filter(|at| *at == (false, b':')).count()
 }

@@ -163,6 +163,18 @@ fn what_can_no_longer_come_true_is_refused_at_the_first_byte_that_tells() {
             r#"{"k": "x"}"#,
             r#"{"k": "x""#,
         ),
+        // Escapes, at the first digit that no character has which may come.
+        (json!({"enum": ["fo", "fé"]}), r#""f\u03b1""#, r#""f\u0"#),
+        (json!({"enum": ["😀"]}), r#""\ud83e\udd14""#, r#""\ud83"#),
+        (json!({"enum": ["😀"]}), r#""\ud83d\udd14""#, r#""\ud83d\ud"#),
+        (json!({"enum": ["a"]}), r#""a\n""#, r#""a"#),
+        (json!({"pattern": "^[a-cé]+$"}), r#""a\u0041""#, r#""a\u00"#),
+        (json!({"pattern": "^.{1,2}$", "minLength": 2}), r#""\n""#, r#""\"#),
+        (json!({"pattern": "^[😀-😎]$"}), r#""\ud83d\ude7f""#, r#""\ud83d\ude"#),
+        (json!({"properties": {"name": {}}, "additionalProperties": false}), r#"{"\u0061": 1}"#, r#"{"\u006"#),
+        (json!({"patternProperties": {"^é": {}}, "additionalProperties": false}), r#"{"\u0061": 1}"#, r#"{"\u00"#),
+        (json!({"propertyNames": {"enum": ["é"]}}), r#"{"\u0061": 1}"#, r#"{"\u00"#),
+        (json!({"required": ["é"], "maxProperties": 1}), r#"{"\u0061": 1}"#, r#"{"\u00"#),
         // Values.
         (json!({"enum": ["red", "green"]}), r#""grey""#, r#""gre"#),
         (json!({"type": "integer", "minimum": 10, "maximum": 20}), "31", ""),
@@ -171,10 +183,90 @@ fn what_can_no_longer_come_true_is_refused_at_the_first_byte_that_tells() {
         (json!({"uniqueItems": true}), r#"[{"a": 1, "b": [2]}, {"b": [2.0], "a": 1}]"#, r#"[{"a": 1, "b": [2]}, {"b": [2.0], "a": 1"#),
     ] {
         let mut options = Options::default();
-        options.exponents = false;
+        options.plain_numbers = true;
         let compiled = JsonSchema::with_options(&schema, &options).unwrap();
         assert_eq!(allowed_prefix(&compiled, text), allowed, "{schema} on {text}");
         assert!(!accepts(&compiled, text), "{schema} on {text}");
+    }
+}
+
+#[test]
+fn what_would_nest_too_deep_is_refused_where_it_begins() {
+    let list = json!({"type": "array", "items": {"type": "string"}});
+    let people = json!({"$ref": "#/$defs/p", "$defs": {"p": {"type": "object", "properties": {"name": {"type": "string"}, "children": {"type": "array", "items": {"$ref": "#/$defs/p"}}}, "additionalProperties": false}}});
+    for (schema, max_depth, text, allowed) in [
+        // Names steer clear of what does not fit; of lists at the limit only the empty one does.
+        (people.clone(), 1, r#"{"children": []}"#, r#"{""#),
+        (people.clone(), 2, r#"{"children": [{}]}"#, r#"{"children": ["#),
+        (people.clone(), 3, r#"{"children": [{"children": []}]}"#, r#"{"children": [{""#),
+        (people, 3, r#"{"children": [{"name": "x"}]}"#, r#"{"children": [{"name": "x"}]}"#),
+        (json!({"properties": {"a": list}}), 1, r#"{"a": []}"#, r#"{"a"#),
+        (json!({"patternProperties": {"^a": list}, "additionalProperties": false}), 1, r#"{"a": []}"#, "{"),
+        (json!({"properties": {"x": {}}, "additionalProperties": list}), 1, r#"{"y": []}"#, r#"{""#),
+        (json!({"properties": {"x": {}}, "unevaluatedProperties": list}), 1, r#"{"y": []}"#, r#"{""#),
+        (json!({"items": list}), 1, "[[]]", "["),
+        (json!({"prefixItems": [true, list]}), 1, "[1, []]", "[1"),
+        (json!({"minItems": 2, "items": {"anyOf": [{"type": "object"}, list]}, "type": ["array", "string"]}), 1, "[{}]", ""),
+        // What is required and does not fit leaves nothing of the object.
+        (json!({"properties": {"b": {"properties": {"a": list}, "required": ["a"]}}}), 2, r#"{"b": {"x": 1}}"#, r#"{"b": "#),
+        (json!({"items": {"type": "object", "properties": {"a": list}, "required": ["a"]}}), 2, "[{}]", "["),
+        (json!({"contains": list, "type": ["array", "null"]}), 1, "[1]", ""),
+        // Branches that fit are still there; what is negated asks for nothing.
+        (json!({"properties": {"a": {"anyOf": [list, {"type": "null"}]}}}), 1, r#"{"a": null}"#, r#"{"a": null}"#),
+        (json!({"properties": {"a": {"not": list}}}), 1, r#"{"a": 1}"#, r#"{"a": 1}"#),
+        (json!({}), 1, r#"{"a": {}}"#, r#"{"a": "#),
+    ] {
+        let mut options = Options::default();
+        options.max_depth = max_depth;
+        let compiled = JsonSchema::with_options(&schema, &options).unwrap();
+        assert_eq!(allowed_prefix(&compiled, text), allowed, "{schema} in {max_depth} levels on {text}");
+    }
+    let mut options = Options::default();
+    options.max_depth = 1;
+    let error = JsonSchema::with_options(&json!({"type": "array", "items": list, "minItems": 1}), &options).unwrap_err();
+    assert!(error.is_unsatisfiable() && error.to_string().contains("1 levels"), "{error}");
+}
+
+#[test]
+fn plain_numbers_are_refused_at_the_byte_that_is_not() {
+    let number = json!({"type": "number"});
+    for (schema, text, allowed) in [
+        (number.clone(), "12.50", "12.50"),
+        (number.clone(), "0.001", "0.001"),
+        (number.clone(), "-0.5", "-0.5"),
+        (number.clone(), "1e2", "1"),
+        (number.clone(), "-0 ", "-0"),
+        (number.clone(), "-0.0 ", "-0.0"),
+        (number.clone(), "123456789012345678", "12345678901234567"),
+        (number.clone(), "0.00000000000000001", "0.0000000000000000"),
+        (number.clone(), "-0.0000000000000000", "-0.000000000000000"),
+        (number, "1234567890123456.7", "1234567890123456.7"),
+        // Whole numbers have no point, where they must be whole.
+        (json!({"type": "integer"}), "1.0", "1"),
+        (json!({"type": "integer"}), "-0", "-"),
+        (json!({"enum": [10, 20]}), "10.0", "10"),
+        (json!({"multipleOf": 5}), "5.0", "5"),
+        (json!({"anyOf": [{"type": "integer"}, {"type": "string"}]}), "1.0", "1"),
+        (json!({"anyOf": [{"type": "integer"}, {"minimum": 7}]}), "1.0", "1"),
+        (json!({"anyOf": [{"type": "integer"}, {"minimum": 7}]}), "7.0", "7.0"),
+        (json!({"not": {"type": "integer"}}), "1.5", "1.5"),
+        (json!({"not": {"type": "integer"}}), "1.0 ", "1.0"),
+        (json!({"minimum": 0}), "-1", ""),
+        // Bounds are kept at the digit that leaves them, and at the last one that may come.
+        (json!({"type": "integer", "maximum": 120}), "121", "12"),
+        (json!({"exclusiveMinimum": 0}), "0.00000000000000001", "0.000000000000000"),
+        (json!({"exclusiveMinimum": 0}), "0.0000000000000001", "0.0000000000000001"),
+        // As many digits as the schema's own numbers take.
+        (json!({"const": 12345678901234567890123u128 as f64}), "12345678901234568000000", "12345678901234568000000"),
+        (json!({"minimum": 1e30}), "1000000000000000000000000000000", "1000000000000000000000000000000"),
+        (json!({"exclusiveMinimum": 0, "exclusiveMaximum": 1e-20}), "0.000000000000000000005", "0.000000000000000000005"),
+    ] {
+        let mut options = Options::default();
+        options.plain_numbers = true;
+        let compiled = JsonSchema::with_options(&schema, &options).unwrap();
+        assert_eq!(allowed_prefix(&compiled, text), allowed, "{schema} on {text}");
+        assert_eq!(accepts(&compiled, text), text == allowed, "{schema} on {text}");
+        assert!(accepts(&JsonSchema::new(&schema).unwrap(), text) || text != allowed, "{schema} on {text}");
     }
 }
 

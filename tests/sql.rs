@@ -173,6 +173,48 @@ fn queries_of_the_extended_profile_are_accepted_in_it_alone() {
 }
 
 #[test]
+fn queries_of_the_analytic_profile_are_accepted_in_it_alone() {
+    let queries = SqlSelect::with_options(&concerts(), SqlOptions::profile(SqlProfile::Analytic));
+    for text in [
+        "SELECT name, rank() OVER (PARTITION BY age ORDER BY name DESC NULLS LAST) AS place FROM singer ORDER BY place, name NULLS FIRST",
+        "SELECT year, count(*), row_number() OVER (ORDER BY count(*) DESC) FROM concert GROUP BY year",
+        "SELECT year - lag(year, 1, 0) OVER (ORDER BY year) FROM concert",
+        "SELECT 100.0 * age / sum(age) OVER () FROM singer WHERE age IS NOT NULL",
+        "SELECT age FROM singer ORDER BY dense_rank() OVER (ORDER BY age), 1 DESC NULLS LAST",
+    ] {
+        walk(&queries, text, &[1]).unwrap();
+        walk(&queries, text, &[4, 1, 6]).unwrap();
+        assert!(walk(&extended(), text, &[1]).is_err(), "{text}");
+    }
+    for text in [
+        "SELECT rank() FROM singer",
+        "SELECT rank(age) OVER () FROM singer",
+        "SELECT abs(age) OVER () FROM singer",
+        "SELECT sum(rank() OVER ()) FROM singer",
+        "SELECT rank() OVER (ORDER BY rank() OVER ()) FROM singer",
+        "SELECT lag(rank() OVER ()) OVER () FROM singer",
+        "SELECT age FROM singer WHERE rank() OVER () = 1",
+        "SELECT age FROM singer GROUP BY rank() OVER ()",
+        "SELECT count(DISTINCT age) OVER () FROM singer",
+        "SELECT rank() OVER () AS r FROM singer GROUP BY r",
+        "SELECT age, sum(age) OVER () FROM singer ORDER BY count(*)",
+        "SELECT age FROM singer GROUP BY age NULLS LAST",
+        "SELECT age FROM singer LIMIT 3 NULLS LAST",
+    ] {
+        assert!(walk(&queries, text, &[1]).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn words_that_are_keywords_elsewhere_may_name_columns() {
+    let schema = SqlSchema::new([table("name", &["first", "last", "over", "nulls", "rank"])]).unwrap();
+    let queries = SqlSelect::with_options(&schema, SqlOptions::profile(SqlProfile::Analytic));
+    for text in ["SELECT first, last, over FROM name ORDER BY nulls NULLS FIRST", "SELECT rank, rank() OVER (ORDER BY rank) FROM name"] {
+        walk(&queries, text, &[1]).unwrap();
+    }
+}
+
+#[test]
 fn names_are_without_regard_to_case_and_may_be_quoted() {
     let queries = SqlSelect::new(&concerts());
     for text in [

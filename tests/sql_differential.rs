@@ -2,35 +2,21 @@
 //! and can go on, and of queries that differ from gold ones in names alone it refuses none that prepares.
 #![cfg(feature = "sqlite")]
 
+#[path = "fuzz_bodies/sql_differential.rs"]
+mod body;
 #[path = "common/sql.rs"]
 mod sql;
 
+use body::{awkward, is_syntax_error};
+use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rusqlite::Connection;
 use sql::{json_lines, normalized, shared, walk};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use tamis::constraint::Constraint;
 use tamis::constraint::sql::{SqlOptions, SqlProfile, SqlSelect};
 use tamis::database::Database;
-
-/// A database with names that clash, need quotes, are keywords, or are functions.
-fn awkward() -> Database {
-    let file = std::env::temp_dir().join(format!("tamis-awkward-{}.sqlite", std::process::id()));
-    let _ = std::fs::remove_file(&file);
-    let connection = Connection::open(&file).unwrap();
-    let script = "CREATE TABLE a (id, name, x);
-         CREATE TABLE b (id, a_id, y, count);
-         CREATE TABLE c (name, y, z, [order]);
-         CREATE TABLE [d e] ([end], [u v], id, [date]);
-         CREATE TABLE [cast] (w);
-         CREATE TABLE x (x);";
-    connection.execute_batch(script).unwrap();
-    let database = Database::open(&file).unwrap();
-    let _ = std::fs::remove_file(&file);
-    database
-}
 
 /// What a random query is made of: words, names of the awkward database, symbols, single bytes.
 const PIECES: &[&str] = &[
@@ -89,6 +75,13 @@ const PIECES: &[&str] = &[
     "upper(",
     "date(",
     "NULL",
+    "rank() OVER (",
+    " OVER (PARTITION BY ",
+    "lag(",
+    " OVER (ORDER BY ",
+    " OVER ()",
+    " NULLS FIRST",
+    " NULLS LAST",
     "T1.",
     "T2.",
     "T3.",
@@ -145,14 +138,10 @@ const PIECES: &[&str] = &[
 
 /// Pieces that bring a query to its end, the surest first; letters last, as they may be half of anything.
 const CLOSING: &[&str] = &[
-    ")", " FROM ", " THEN ", " END", " = ", " JOIN ", ", ", "1", "WHEN ", "BY ", " AS T1", " AS T2", " AS T3", "NULL", "id", "name", "y",
-    "w", "x", "z", "a_id", "count", "date", "q", "total", "[d e]", "SELECT ", "JOIN ", "a", "b", "c", "cast", "(", "*", " ", "'", "e]",
-    "d", "\"", "`",
+    ")", " OVER (", "OVER (", " FROM ", " THEN ", " END", " = ", " JOIN ", ", ", "1", "WHEN ", "BY ", " AS T1", " AS T2", " AS T3", "NULL",
+    "id", "name", "y", "w", "x", "z", "a_id", "count", "date", "q", "total", "[d e]", "SELECT ", "JOIN ", "a", "b", "c", "cast", "(", "*",
+    " ", "'", "e]", "d", "\"", "`",
 ];
-
-fn syntax_error(error: &str) -> bool {
-    error.contains("syntax error") || error.contains("unrecognized token")
-}
 
 fn is_in_quotes(text: &str) -> bool {
     let odd = |quote: char| text.matches(quote).count() % 2 == 1;
@@ -162,7 +151,8 @@ fn is_in_quotes(text: &str) -> bool {
 /// Writes at random; where it is stuck for good, that is an error.
 fn random_query(queries: &SqlSelect, database: &Database, rng: &mut ChaCha8Rng, most: usize) -> Result<String, String> {
     let (mut state, mut text) = (queries.start(), String::new());
-    for step in 0..most + 500 {
+    // What is open when it begins to close is deep at most, and every list in it as long as it may be.
+    for step in 0..most + 5000 {
         if queries.may_end(&state) && (step >= most || rng.random_range(0..6) == 0) {
             return Ok(text);
         }
@@ -187,7 +177,7 @@ fn random_query(queries: &SqlSelect, database: &Database, rng: &mut ChaCha8Rng, 
         if piece.ends_with([' ', ')'])
             && !is_in_quotes(&text)
             && let Err(error) = database.check(&text)
-            && syntax_error(&error.to_string())
+            && is_syntax_error(&error.to_string())
         {
             return Err(format!("alive, but SQLite says {error}: {text:?}"));
         }
@@ -198,7 +188,7 @@ fn random_query(queries: &SqlSelect, database: &Database, rng: &mut ChaCha8Rng, 
 #[test]
 fn whatever_is_accepted_prepares_and_nothing_alive_is_stuck() {
     let database = awkward();
-    for (profile, seed) in [(SqlProfile::Spider, 1), (SqlProfile::Extended, 2)] {
+    for (profile, seed) in [(SqlProfile::Spider, 1), (SqlProfile::Extended, 2), (SqlProfile::Analytic, 3)] {
         let queries = SqlSelect::with_options(database.schema(), SqlOptions::profile(profile));
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let (started, mut count, mut wrong) = (Instant::now(), 0, Vec::new());
@@ -280,4 +270,14 @@ fn a_gold_query_with_other_names_is_accepted_exactly_if_it_prepares() {
     println!("{accepted} accepted, {refused} refused");
     assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong[..wrong.len().min(40)].join("\n"));
     assert!(accepted > 100 && refused > 100);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
+
+    /// The body of the fuzz target, on random choices.
+    #[test]
+    fn changed_queries_are_accepted_only_if_they_prepare(choices in prop::collection::vec(any::<u8>(), 2..24)) {
+        body::run(&choices);
+    }
 }

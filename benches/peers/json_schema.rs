@@ -42,6 +42,14 @@ struct Times {
     cached: Vec<f64>,
 }
 
+impl Times {
+    fn push_step(&mut self, allows: f64, fork: f64, advance: f64) {
+        self.allows.push(allows);
+        self.fork.push(fork);
+        self.advance.push(advance);
+    }
+}
+
 fn compare(name: &str, tokens: Tokens, every: usize) {
     let end = tokens.len() as u32 - 1;
     let info =
@@ -132,72 +140,68 @@ fn fork_after(env: &TokEnv, factory: &ParserFactory, tokens: usize) -> [f64; 3] 
     [ids.len() as f64, ours, micros(started) / 1e3]
 }
 
+/// What a walk along a text measures. Masks have a walk of their own: they go through the whole vocabulary, and
+/// leave nothing else in the processor's caches.
+#[derive(Clone, Copy, PartialEq)]
+enum Walk {
+    /// Nothing: it warms what is worked out on demand.
+    First,
+    Steps,
+    Masks,
+}
+
+const WALKS: [Walk; 3] = [Walk::First, Walk::Steps, Walk::Masks];
+
 fn measure_ours(schema: &JsonSchema, vocabulary: &Vocabulary, ids: &[u32], times: &mut Times) {
     let mut mask = TokenSet::new(vocabulary.len());
     let mut cache = LabelCache::default();
-    // The first pass warms what is worked out on demand.
-    for warm in [false, true] {
+    for walk in WALKS {
         let mut state = schema.start();
         for id in ids {
             let bytes = vocabulary.bytes(TokenId::new(*id)).expect("a text token");
-            let started = Instant::now();
-            black_box(schema.allows(&state, bytes));
-            let allows = micros(started);
-            let started = Instant::now();
-            if warm {
-                schema.mask(&state, vocabulary.trie(), &mut mask);
-            }
-            let mask = micros(started);
-            if warm {
+            if walk == Walk::Masks {
+                times.mask.push(time(|| schema.mask(&state, vocabulary.trie(), &mut mask)));
                 black_box(cache.labels(schema, vocabulary, &state, false).mask());
-                let started = Instant::now();
-                black_box(cache.labels(schema, vocabulary, &state, false).mask());
-                times.cached.push(micros(started));
+                times.cached.push(time(|| drop(black_box(cache.labels(schema, vocabulary, &state, false).mask()))));
             }
-            let started = Instant::now();
-            let fork = black_box(state.clone());
-            let forked = micros(started);
+            let allows = time(|| drop(black_box(schema.allows(&state, bytes))));
+            let mut fork = None;
+            let forked = time(|| fork = Some(black_box(state.clone())));
             drop(fork);
-            let started = Instant::now();
-            state = schema.advance(&state, bytes).expect("the text is accepted");
-            let advance = micros(started);
-            if warm {
-                times.allows.push(allows);
-                times.mask.push(mask);
-                times.fork.push(forked);
-                times.advance.push(advance);
+            let mut next = None;
+            let advance = time(|| next = schema.advance(&state, bytes));
+            state = next.expect("the text is accepted");
+            if walk == Walk::Steps {
+                times.push_step(allows, forked, advance);
             }
         }
     }
 }
 
 fn measure_theirs(matcher: &Matcher, ids: &[u32], times: &mut Times) {
-    for warm in [false, true] {
+    for walk in WALKS {
         let mut matcher = matcher.clone();
         for id in ids {
-            let started = Instant::now();
-            black_box(matcher.validate_tokens(&[*id]).expect("a verdict"));
-            let allows = micros(started);
-            let started = Instant::now();
-            if warm {
-                black_box(matcher.compute_mask_or_eos().expect("a mask"));
+            if walk == Walk::Masks {
+                times.mask.push(time(|| drop(black_box(matcher.compute_mask_or_eos().expect("a mask")))));
             }
-            let mask = micros(started);
-            let started = Instant::now();
-            let fork = black_box(matcher.clone());
-            let forked = micros(started);
+            let allows = time(|| drop(black_box(matcher.validate_tokens(&[*id]).expect("a verdict"))));
+            let mut fork = None;
+            let forked = time(|| fork = Some(black_box(matcher.clone())));
             drop(fork);
-            let started = Instant::now();
-            matcher.consume_token(*id).expect("the text is accepted");
-            let advance = micros(started);
-            if warm {
-                times.allows.push(allows);
-                times.mask.push(mask);
-                times.fork.push(forked);
-                times.advance.push(advance);
+            let advance = time(|| matcher.consume_token(*id).expect("the text is accepted"));
+            if walk == Walk::Steps {
+                times.push_step(allows, forked, advance);
             }
         }
     }
+}
+
+/// How long it takes, in microseconds.
+fn time(run: impl FnOnce()) -> f64 {
+    let started = Instant::now();
+    run();
+    micros(started)
 }
 
 fn micros(started: Instant) -> f64 {

@@ -5,7 +5,7 @@
 use arbitrary::Unstructured;
 use libfuzzer_sys::fuzz_target;
 use std::sync::OnceLock;
-use tamis::constraint::Constraint;
+use tamis::constraint::{Constraint, JsonSchema};
 use tamis::vocab::{Token, TokenSet, Vocabulary};
 
 fn vocabulary() -> &'static Vocabulary {
@@ -23,15 +23,20 @@ fn vocabulary() -> &'static Vocabulary {
 
 fuzz_target!(|data: &[u8]| {
     let mut source = Unstructured::new(data);
-    let (Ok(schema), Ok(instance), Ok(cut)) =
-        (tamis_fuzz::schema(&mut source, 4), tamis_fuzz::value(&mut source, 3), source.arbitrary::<u8>())
-    else {
+    let (Ok(schema), Ok(instance), Ok(cut), Ok(options), Ok(escape)) = (
+        tamis_fuzz::schema(&mut source, 4),
+        tamis_fuzz::value(&mut source, 3),
+        source.arbitrary::<u8>(),
+        tamis_fuzz::options(&mut source),
+        source.choose(&["", "\\", "\\u", "\\u0", "\\u00", "\\u006", "\\ud8", "\\ud83d\\"]).copied(),
+    ) else {
         return;
     };
-    let Some(compiled) = tamis_fuzz::compiled(&schema) else { return };
-    let text = instance.to_string();
-    let text = &text.as_bytes()[..usize::from(cut) % (text.len() + 1)];
-    let Some(state) = compiled.advance(&compiled.start(), text) else { return };
+    let Ok(compiled) = JsonSchema::with_options(&schema, &options) else { return };
+    let mut text = instance.to_string().into_bytes();
+    text.truncate(usize::from(cut) % (text.len() + 1));
+    text.extend(escape.bytes());
+    let Some(state) = compiled.advance(&compiled.start(), &text) else { return };
     let vocabulary = vocabulary();
     let mut mask = TokenSet::new(vocabulary.len());
     compiled.mask(&state, vocabulary.trie(), &mut mask);
@@ -40,8 +45,8 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(
             mask.contains(token),
             allowed,
-            "the schema {schema} after {:?}: {:?}",
-            String::from_utf8_lossy(text),
+            "the schema {schema} with {options:?} after {:?}: {:?}",
+            String::from_utf8_lossy(&text),
             vocabulary.bytes(token)
         );
     }

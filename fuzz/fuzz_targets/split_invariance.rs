@@ -4,19 +4,20 @@
 
 use arbitrary::Unstructured;
 use libfuzzer_sys::fuzz_target;
-use tamis::constraint::Constraint;
+use tamis::constraint::{Constraint, JsonSchema};
 
 fuzz_target!(|data: &[u8]| {
     let mut source = Unstructured::new(data);
-    let (Ok(schema), Ok(instance), Ok(cut), Ok(spoilt)) = (
+    let (Ok(schema), Ok(instance), Ok(cut), Ok(spoilt), Ok(options)) = (
         tamis_fuzz::schema(&mut source, 4),
         tamis_fuzz::value(&mut source, 3),
         source.arbitrary::<u8>(),
         source.arbitrary::<Option<(u8, u8)>>(),
+        tamis_fuzz::options(&mut source),
     ) else {
         return;
     };
-    let Some(compiled) = tamis_fuzz::compiled(&schema) else { return };
+    let Ok(compiled) = JsonSchema::with_options(&schema, &options) else { return };
     let mut text = instance.to_string().into_bytes();
     // Sometimes one byte is another.
     if let Some((at, byte)) = spoilt {

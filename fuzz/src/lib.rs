@@ -2,7 +2,6 @@
 
 use arbitrary::{Result, Unstructured};
 use serde_json::{Map, Value, json};
-use tamis::constraint::JsonSchema;
 use tamis::constraint::json_schema::Options;
 
 const NAMES: [&str; 4] = ["a", "b", "ab", "é\""];
@@ -92,9 +91,12 @@ pub fn value(source: &mut Unstructured<'_>, depth: u32) -> Result<Value> {
     })
 }
 
-/// The schema, compiled with keywords that mean nothing let pass; `None` where it is refused.
-pub fn compiled(schema: &Value) -> Option<JsonSchema> {
+/// Which texts are taken. Of no bytes: all.
+pub fn options(source: &mut Unstructured<'_>) -> Result<Options> {
     let mut options = Options::default();
     options.unknown_keywords = true;
-    JsonSchema::with_options(schema, &options).ok()
+    (options.canonical_escapes, options.plain_numbers, options.declared_order) = source.arbitrary()?;
+    options.max_depth = *source.choose(&[options.max_depth, 0, 1, 2, 3])?;
+    options.max_string = *source.choose(&[None, Some(1), Some(3)])?;
+    Ok(options)
 }

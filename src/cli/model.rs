@@ -37,6 +37,7 @@ impl Model {
         };
         let started = Instant::now();
         let mut options = CandleOptions::default();
+        options.device = args.device;
         options.threads = args.threads.unwrap_or(0);
         options.tokenizer.clone_from(&args.tokenizer);
         let working = progress.working(&format!("reading {name}"));

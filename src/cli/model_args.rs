@@ -3,6 +3,7 @@
 use super::generate::at_least_one;
 use clap::Args;
 use std::path::PathBuf;
+use tamis::lm::candle::Device;
 
 /// The model of a command.
 #[derive(Clone, Debug, Args)]
@@ -16,6 +17,11 @@ pub struct ModelArgs {
     /// A tokenizer.json, or a folder with one, to use instead of the model's own tokenizer.
     #[arg(long, value_name = "PATH")]
     pub tokenizer: Option<PathBuf>,
+
+    /// What runs the model: cpu, cuda (the first NVIDIA GPU), cuda:N, or auto: a GPU if tamis was built for
+    /// one and there is one.
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: Device,
 
     /// Threads for the model; all cores if not given. The result is the same for any number.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = at_least_one())]

@@ -13,7 +13,7 @@ use tamis::report::{Record, html};
 /// was known when it was drawn, and how the particles came to be. Its name is printed.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  tamis generate --schema person.json --record run.json \"Invent a person.\"
+  tamis generate --schema person.json --record run.json \"Write as JSON: Ada Brand, a nurse, is 41.\"
   tamis report run.json
   tamis report run.json -o /tmp/page.html
   tamis generate --json --regex '[0-9]{4}' \"Which year?\" | tamis report - -o page.html

@@ -78,9 +78,15 @@ pub struct LayoutArgs {
     #[arg(long, value_name = "N", requires = "schema", conflicts_with = "max_whitespace", help_heading = "Constraint")]
     indent: Option<u32>,
 
-    /// Escape only those characters of strings that must be.
+    /// Take all escapes that JSON has, such as \u0061 for a; otherwise only those of characters that cannot
+    /// stand as they are.
     #[arg(long, requires = "schema", help_heading = "Constraint")]
-    canonical_escapes: bool,
+    any_escapes: bool,
+
+    /// Take all numbers that JSON has, such as 1e2, 41.0 for a whole number, and with digits without end;
+    /// otherwise those that are written plainly, in at most 17 digits if the schema names no longer ones.
+    #[arg(long, requires = "schema", help_heading = "Constraint")]
+    any_numbers: bool,
 
     /// Write properties in the order of the schema.
     #[arg(long, requires = "schema", help_heading = "Constraint")]
@@ -108,7 +114,8 @@ impl LayoutArgs {
     pub fn apply(&self, options: &mut Options) {
         options.max_whitespace = self.max_whitespace.unwrap_or(options.max_whitespace);
         options.indent = self.indent;
-        options.canonical_escapes = self.canonical_escapes;
+        options.canonical_escapes = !self.any_escapes;
+        options.plain_numbers = !self.any_numbers;
         options.declared_order = self.declared_order;
         options.max_depth = self.max_depth.unwrap_or(options.max_depth);
         options.max_string = self.max_string;

@@ -152,11 +152,6 @@ impl Regex {
         self.automaton.next(state.0, byte).map(RegexState)
     }
 
-    /// Whether no byte may come at `state`.
-    pub(super) fn is_stuck(&self, state: RegexState) -> bool {
-        (0..=255).all(|byte| self.next(state, byte).is_none())
-    }
-
     /// What may come at `state`, in words.
     fn expected(&self, state: RegexState) -> String {
         let bytes: Vec<u8> = (0..=255).filter(|byte| self.next(state, *byte).is_some()).collect();

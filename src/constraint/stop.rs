@@ -8,9 +8,10 @@
 //! last token brings after the stop string belong to no answer.
 
 use super::{Constraint, ConstraintError, Rejection};
+use crate::vocab::{TokenSet, TokenTrie};
 use smallvec::SmallVec;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The texts of a constraint, ended by the first stop string that comes or by the model's own end.
 ///
@@ -30,13 +31,38 @@ use std::sync::Arc;
 pub struct Stop<C> {
     inner: C,
     strings: Vec<Vec<u8>>,
+    /// The trie of the vocabulary that masks were asked for first, and of those of its tokens in which a stop
+    /// string may begin.
+    beginning: Arc<OnceLock<(u64, TokenTrie)>>,
 }
 
 impl<C: Constraint> Stop<C> {
     /// The texts of `inner`, each ended by one of `strings`. Empty strings are left out: they would end
     /// every text before it begins.
     pub fn at<S: Into<Vec<u8>>>(inner: C, strings: impl IntoIterator<Item = S>) -> Self {
-        Self { inner, strings: strings.into_iter().map(Into::into).filter(|string: &Vec<u8>| !string.is_empty()).collect() }
+        let strings = strings.into_iter().map(Into::into).filter(|string: &Vec<u8>| !string.is_empty()).collect();
+        Self { inner, strings, beginning: Arc::default() }
+    }
+
+    /// Whether a stop string may begin in the bytes.
+    fn may_begin_in(&self, bytes: &[u8]) -> bool {
+        bytes.iter().any(|byte| self.strings.iter().any(|string| string[0] == *byte))
+    }
+
+    /// The inner constraint's state, where no stop string has begun.
+    fn plain<'a>(&self, state: &'a StopState<C::State>) -> Option<&'a C::State> {
+        match state {
+            StopState::Open { inner: Some(inner), begun } if begun.is_empty() => Some(inner),
+            _ => None,
+        }
+    }
+
+    /// Adds the tokens of the trie that may come next, asking at every byte.
+    fn add_mask(&self, state: &StopState<C::State>, trie: &TokenTrie, out: &mut TokenSet) {
+        let enter = |state: &StopState<C::State>, byte| self.take(state, byte);
+        trie.walk(state.clone(), enter, |token| {
+            out.insert(token);
+        });
     }
 
     fn take(&self, state: &StopState<C::State>, byte: u8) -> Option<StopState<C::State>> {
@@ -108,16 +134,36 @@ impl<C: Constraint> Constraint for Stop<C> {
     }
 
     fn advance(&self, state: &Self::State, bytes: &[u8]) -> Option<Self::State> {
-        let begins = |byte: &u8| self.strings.iter().any(|string| string[0] == *byte);
-        match state {
-            StopState::Ended { dropped } => return Some(StopState::Ended { dropped: dropped + bytes.len() }),
-            // No stop string is near: the inner constraint takes all at once.
-            StopState::Open { inner: Some(inner), begun } if begun.is_empty() && !bytes.iter().any(begins) => {
-                return self.inner.advance(inner, bytes).map(|inner| StopState::Open { inner: Some(inner), begun: SmallVec::new() });
-            }
-            StopState::Open { .. } => {}
+        if let StopState::Ended { dropped } = state {
+            return Some(StopState::Ended { dropped: dropped + bytes.len() });
+        }
+        // No stop string is near: the inner constraint takes all at once.
+        if let Some(inner) = self.plain(state).filter(|_| !self.may_begin_in(bytes)) {
+            return self.inner.advance(inner, bytes).map(|inner| StopState::Open { inner: Some(inner), begun: SmallVec::new() });
         }
         bytes.iter().try_fold(state.clone(), |state, byte| self.take(&state, *byte))
+    }
+
+    fn allows(&self, state: &Self::State, bytes: &[u8]) -> bool {
+        match self.plain(state).filter(|_| !self.may_begin_in(bytes)) {
+            Some(inner) => self.inner.allows(inner, bytes),
+            None => self.advance(state, bytes).is_some(),
+        }
+    }
+
+    /// The inner constraint's mask, but for the tokens in which a stop string may begin.
+    fn mask(&self, state: &Self::State, trie: &TokenTrie, out: &mut TokenSet) {
+        let first: SmallVec<[u8; 4]> = self.strings.iter().map(|string| string[0]).collect();
+        let (known, beginning) = self.beginning.get_or_init(|| (trie.id(), trie.holding(&first)));
+        let Some(inner) = self.plain(state).filter(|_| *known == trie.id()) else {
+            out.clear();
+            return self.add_mask(state, trie, out);
+        };
+        self.inner.mask(inner, trie, out);
+        for token in beginning.tokens() {
+            out.remove(*token);
+        }
+        self.add_mask(state, beginning, out);
     }
 
     fn may_end(&self, state: &Self::State) -> bool {
@@ -135,8 +181,7 @@ impl<C: Constraint> Constraint for Stop<C> {
     }
 
     fn forced(&self, state: &Self::State, out: &mut Vec<u8>) {
-        if let StopState::Open { inner: Some(inner), begun } = state
-            && begun.is_empty()
+        if let Some(inner) = self.plain(state)
             && !self.inner.may_end(inner)
         {
             self.inner.forced(inner, out);

@@ -7,13 +7,17 @@ use crate::decode::critic::{Critic, CriticError};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// The most scores that are kept. A run of some hundred particles has fewer; then all are forgotten, and
+/// those still needed are worked out again.
+const KEPT: usize = 4096;
+
 /// Scores a query by running it within the database's limits.
 ///
 /// A complete query that fails or takes too long scores `-inf`; one that gives nothing (no row, or only
 /// NULL) scores the logarithm of a factor, 1 by default: the answer to a question may well be "none".
 /// Before the end it scores the longest part that stands by itself, up to the last clause that is
 /// complete, so that particles on the way to nothing are noticed early; that part of the score cancels.
-/// Each distinct text is run once. The order of clauses and the paper's checks at their ends are after
+/// A text is run once, as long as it is among the last few thousand. The order of clauses and the paper's checks at their ends are after
 /// Loula et al. 2025 (arXiv 2504.13139).
 #[derive(Debug)]
 pub struct Executes {
@@ -49,7 +53,11 @@ impl Executes {
             return Ok(*known);
         }
         let score = if complete { self.of_result(self.database.execute(query))? } else { self.of_part(query)? };
-        self.scores.lock().unwrap_or_else(PoisonError::into_inner).insert(key, score);
+        let mut scores = self.scores.lock().unwrap_or_else(PoisonError::into_inner);
+        if scores.len() >= KEPT {
+            scores.clear();
+        }
+        scores.insert(key, score);
         Ok(score)
     }
 
@@ -86,5 +94,63 @@ impl Critic for Executes {
             [whole @ .., last] if whole.iter().any(|clause| clause.keyword == "FROM") => self.score(text[..last.start].trim(), false),
             _ => Ok(0.0),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn executes() -> Executes {
+        Executes::new(Arc::new(Database::sample().unwrap())).empty_factor(0.5).steering_factor(0.25)
+    }
+
+    fn score(critic: &Executes, text: &str, complete: bool) -> f64 {
+        critic.log_score(&Draft { text: text.as_bytes(), tokens: &[], complete, by_end_token: complete }).unwrap()
+    }
+
+    #[test]
+    fn a_query_that_gives_nothing_costs_the_factor_and_one_that_does_not_run_all() {
+        let critic = executes();
+        for (query, factor) in [
+            ("SELECT count(*) FROM book", 1.0),
+            ("SELECT title FROM book WHERE year > 3000", 0.5),
+            ("SELECT max(days) FROM loan WHERE days > 3000", 0.5),
+            ("SELECT count(*) FROM book WHERE year > 3000", 1.0),
+            ("SELECT price FROM book", 0.0),
+        ] {
+            // The second answer is the one that was kept.
+            assert_eq!([score(&critic, query, true), score(&critic, query, true)], [f64::ln(factor); 2], "{query}");
+        }
+    }
+
+    #[test]
+    fn before_the_end_what_counts_is_the_part_up_to_the_last_whole_clause() {
+        let critic = executes();
+        for (part, factor) in [
+            ("SELECT title FROM book WHERE year > 3000 ORDER BY ti", 0.25),
+            // The condition may still go on.
+            ("SELECT title FROM book WHERE year > 3000", 1.0),
+            ("SELECT title FROM book WHERE year > 1900 ORDER BY ti", 1.0),
+            ("SELECT title FROM bo", 1.0),
+            // A count of nothing is a row.
+            ("SELECT count(*) FROM book WHERE year > 3000 LIMIT", 1.0),
+            // What does not run by itself may still become right.
+            ("SELECT price FROM book WHERE ", 1.0),
+        ] {
+            assert_eq!(score(&critic, part, false), f64::ln(factor), "{part}");
+        }
+        let without = Executes::new(critic.database.clone());
+        assert_eq!(score(&without, "SELECT title FROM book WHERE year > 3000 ORDER BY ti", false), 0.0);
+    }
+
+    #[test]
+    fn the_scores_that_are_kept_are_bounded() {
+        let critic = executes();
+        for number in 0..KEPT + 100 {
+            let query = format!("SELECT title FROM book WHERE book_id = {number}");
+            assert_eq!(score(&critic, &query, true) == 0.0, (1..=12).contains(&number), "{query}");
+        }
+        assert!(critic.scores.lock().unwrap().len() <= KEPT);
     }
 }

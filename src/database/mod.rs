@@ -24,6 +24,7 @@ mod query;
 mod rows;
 mod sample;
 mod schema;
+mod text;
 
 pub use critic::Executes;
 pub use error::DatabaseError;

@@ -1,5 +1,6 @@
 //! The constraint that a text is a query on a database: recognised while it is written, prepared at its end.
 
+use super::text::Text;
 use super::{Database, DatabaseError};
 use crate::constraint::sql::{SqlOptions, SqlSelect, SqlState};
 use crate::constraint::{Constraint, ConstraintError, Rejection};
@@ -23,7 +24,7 @@ pub struct SqlQuery {
 /// The text is a part of it: whether it prepares depends on all of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SqlQueryState {
-    text: Arc<[u8]>,
+    text: Text,
     select: SqlState,
 }
 
@@ -40,7 +41,8 @@ impl SqlQuery {
 
     /// What SQLite has against the text, if anything.
     fn fault(&self, state: &SqlQueryState) -> Option<String> {
-        let Ok(text) = std::str::from_utf8(&state.text) else { return Some("it is not UTF-8".into()) };
+        let text = state.text.to_vec();
+        let Ok(text) = std::str::from_utf8(&text) else { return Some("it is not UTF-8".into()) };
         let error: DatabaseError = self.database.check(text).err()?;
         if !error.is_refused() && !error.is_stopped() {
             // Another thread's error may have come first; one is enough.
@@ -54,12 +56,12 @@ impl Constraint for SqlQuery {
     type State = SqlQueryState;
 
     fn start(&self) -> SqlQueryState {
-        SqlQueryState { text: Arc::default(), select: self.select.start() }
+        SqlQueryState { text: Text::default(), select: self.select.start() }
     }
 
     fn advance(&self, state: &SqlQueryState, bytes: &[u8]) -> Option<SqlQueryState> {
         let select = self.select.advance(&state.select, bytes)?;
-        Some(SqlQueryState { text: [&state.text, bytes].concat().into(), select })
+        Some(SqlQueryState { text: state.text.with(bytes), select })
     }
 
     fn allows(&self, state: &SqlQueryState, bytes: &[u8]) -> bool {

@@ -13,15 +13,40 @@ pub(super) enum Logits {
     Single(Arc<[f32]>),
     /// Of a toy model, whose masses are exact.
     Double(Arc<[f64]>),
+    /// Of a model on a device, fetched as they are needed.
+    Distant(Arc<dyn DistantLogits>),
+}
+
+/// A row of logits that lies elsewhere, such as in the memory of a GPU: what is asked for is fetched.
+pub trait DistantLogits: Send + Sync {
+    /// The number of tokens.
+    fn size(&self) -> usize;
+
+    /// The logits of the tokens of chunk number `chunk`: [`CHUNK`] of them, fewer in the last.
+    ///
+    /// # Panics
+    /// If they cannot be fetched, because the device is gone: no answer could be right then.
+    fn chunk(&self, chunk: usize) -> &[f32];
+
+    /// All of them.
+    ///
+    /// # Panics
+    /// As [`DistantLogits::chunk`].
+    fn whole(&self) -> &Arc<[f32]>;
 }
 
 /// Masses of the tokens of a chunk, `exp(logit - largest logit of the row)`; zero past the row's end.
 pub(super) type Masses = [f64; CHUNK];
 
-/// What a row keeps of some masses.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Summary {
+/// What a row keeps of the masses of a chunk, `exp(logit - largest logit of the row)` each.
+///
+/// How they are made is part of the meaning, since equal rows have equal bits: in sixteen lanes, the tokens of a
+/// chunk in turn; each lane in order; then halves of the lanes added to each other, and halves of these.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ChunkSummary {
+    /// Their sum.
     pub sum: f64,
+    /// The largest of them.
     pub largest: f64,
     /// The sum of each mass times its logarithm.
     pub surprise: f64,
@@ -35,6 +60,7 @@ impl Logits {
         match self {
             Self::Single(logits) => logits.len(),
             Self::Double(logits) => logits.len(),
+            Self::Distant(logits) => logits.size(),
         }
     }
 
@@ -42,6 +68,7 @@ impl Logits {
         match self {
             Self::Single(logits) => f64::from(logits[token]),
             Self::Double(logits) => logits[token],
+            Self::Distant(logits) => f64::from(logits.chunk(token / CHUNK)[token % CHUNK]),
         }
     }
 
@@ -50,6 +77,7 @@ impl Logits {
         match self {
             Self::Single(logits) => Self::Single(logits.iter().map(|logit| change(f64::from(*logit)) as f32).collect()),
             Self::Double(logits) => Self::Double(logits.iter().map(|logit| change(*logit)).collect()),
+            Self::Distant(logits) => Self::Single(logits.whole().clone()).map(change),
         }
     }
 
@@ -65,6 +93,7 @@ impl Logits {
         match self {
             Self::Single(logits) => Self::Single(only(logits, tokens, f32::NEG_INFINITY)),
             Self::Double(logits) => Self::Double(only(logits, tokens, f64::NEG_INFINITY)),
+            Self::Distant(logits) => Self::Single(only(logits.whole(), tokens, f32::NEG_INFINITY)),
         }
     }
 
@@ -76,6 +105,7 @@ impl Logits {
                 let largest = logits.iter().fold(f64::NEG_INFINITY, |largest, logit| if *logit <= largest { largest } else { *logit });
                 if logits.iter().any(|logit| logit.is_nan()) || largest == f64::INFINITY { f64::NAN } else { largest }
             }
+            Self::Distant(logits) => f64::from(simd::run(Largest(logits.whole()))),
         }
     }
 
@@ -83,7 +113,7 @@ impl Logits {
     ///
     /// Logits in `f32` give masses with a relative error below 2e-7, always the same for the same logits;
     /// those more than 700 below the largest have none. Logits in `f64` give exact masses.
-    pub(super) fn masses(&self, chunk: usize, largest: f64, masses: &mut Masses) -> Summary {
+    pub(super) fn masses(&self, chunk: usize, largest: f64, masses: &mut Masses) -> ChunkSummary {
         self.masses_of(chunk * CHUNK..self.len().min((chunk + 1) * CHUNK), largest, masses)
     }
 
@@ -94,9 +124,14 @@ impl Logits {
         masses[0]
     }
 
-    fn masses_of(&self, range: Range<usize>, largest: f64, masses: &mut [f64]) -> Summary {
+    fn masses_of(&self, range: Range<usize>, largest: f64, masses: &mut [f64]) -> ChunkSummary {
         match self {
             Self::Single(logits) => simd::run(SingleMasses { logits: &logits[range], largest: largest as f32, masses }),
+            Self::Distant(logits) => {
+                let chunk = range.start / CHUNK;
+                let logits = &logits.chunk(chunk)[range.start - chunk * CHUNK..range.end - chunk * CHUNK];
+                simd::run(SingleMasses { logits, largest: largest as f32, masses })
+            }
             Self::Double(logits) => {
                 masses.fill(0.0);
                 let mut surprise = 0.0;
@@ -104,7 +139,7 @@ impl Logits {
                     *mass = (logit - largest).exp();
                     surprise += if *mass > 0.0 { *mass * (logit - largest) } else { 0.0 };
                 }
-                Summary { sum: sum(masses), largest: masses.iter().copied().fold(0.0, f64::max), surprise }
+                ChunkSummary { sum: sum(masses), largest: masses.iter().copied().fold(0.0, f64::max), surprise }
             }
         }
     }
@@ -164,10 +199,10 @@ struct SingleMasses<'a> {
 }
 
 impl Wide for SingleMasses<'_> {
-    type Output = Summary;
+    type Output = ChunkSummary;
 
     #[inline(always)]
-    fn run<V: Vector>(self) -> Summary {
+    fn run<V: Vector>(self) -> ChunkSummary {
         let (row_largest, smallest, zero) = (V::splat(self.largest), V::splat(SMALLEST), V::splat(0.0));
         let mut surprise = zero.to_doubles();
         // In the order of `sum`.
@@ -194,6 +229,6 @@ impl Wide for SingleMasses<'_> {
             *masses = V::store_doubles(mass);
         }
         let add = |lanes| fold_halves(V::store_doubles(lanes), |a, b| a + b);
-        Summary { sum: add(sum), largest: fold_halves(V::store_doubles(largest), f64::max), surprise: add(surprise) }
+        ChunkSummary { sum: add(sum), largest: fold_halves(V::store_doubles(largest), f64::max), surprise: add(surprise) }
     }
 }

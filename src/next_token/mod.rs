@@ -12,6 +12,7 @@ mod logits;
 mod truncation;
 mod walk;
 
+pub use logits::{ChunkSummary, DistantLogits};
 pub use truncation::Truncation;
 pub use walk::{RowWalk, Walk};
 
@@ -83,19 +84,50 @@ impl NextToken {
         if largest == f64::NEG_INFINITY {
             return Err(RowError { token: None, value: largest });
         }
-        let chunks = logits.len().div_ceil(CHUNK);
-        let (mut chunk_sums, mut chunk_largest) = (Vec::with_capacity(chunks), Vec::with_capacity(chunks));
-        let (mut masses, mut surprise) = ([0.0; CHUNK], 0.0);
-        for chunk in 0..chunks {
-            let summary = logits.masses(chunk, largest, &mut masses);
-            surprise += summary.surprise;
-            chunk_sums.push(summary.sum);
-            chunk_largest.push(summary.largest);
+        let mut masses = [0.0; CHUNK];
+        let summaries = (0..logits.len().div_ceil(CHUNK)).map(|chunk| logits.masses(chunk, largest, &mut masses));
+        let summaries: Vec<ChunkSummary> = summaries.collect();
+        Ok(Self::join(logits, largest, &summaries))
+    }
+
+    /// A row that was summed where it lies: the largest logit, and each chunk of [`CHUNK`] tokens summed up as
+    /// [`ChunkSummary`] tells. It is then the same to the bit as the row of the same logits.
+    ///
+    /// # Errors
+    /// As [`NextToken::from_logits`]; `largest` is NaN where a logit is NaN or `+inf`.
+    ///
+    /// # Panics
+    /// If there are not as many summaries as chunks, or the logits cannot be fetched.
+    pub fn from_distant_logits(logits: Arc<dyn DistantLogits>, largest: f32, summaries: &[ChunkSummary]) -> Result<Self, RowError> {
+        assert_eq!(summaries.len(), logits.size().div_ceil(CHUNK), "each chunk has a summary");
+        if largest.is_finite() {
+            Ok(Self::join(Logits::Distant(logits), largest.into(), summaries))
+        } else {
+            Self::build(Logits::Distant(logits))
         }
+    }
+
+    /// The same row, its logits here: for whoever will look at most of it. Nothing to do for rows that are here.
+    ///
+    /// # Errors
+    /// As [`NextToken::from_logits`].
+    ///
+    /// # Panics
+    /// If the logits cannot be fetched.
+    pub fn fetched(&self) -> Result<Self, RowError> {
+        match &self.logits {
+            Logits::Distant(logits) => Self::from_shared_logits(logits.whole().clone()),
+            Logits::Single(_) | Logits::Double(_) => Ok(self.clone()),
+        }
+    }
+
+    fn join(logits: Logits, largest: f64, summaries: &[ChunkSummary]) -> Self {
+        let (chunk_sums, chunk_largest): (Vec<f64>, Vec<f64>) = summaries.iter().map(|summary| (summary.sum, summary.largest)).unzip();
+        let surprise: f64 = summaries.iter().fold(0.0, |total, summary| total + summary.surprise);
         let total = logits::sum(&chunk_sums);
         let log_total = total.ln();
         let entropy = (log_total - surprise / total).max(0.0);
-        Ok(Self { logits, largest, chunk_sums, chunk_largest, total, log_total, entropy })
+        Self { logits, largest, chunk_sums, chunk_largest, total, log_total, entropy }
     }
 
     /// The masses of a chunk's tokens, unnormalised.
@@ -183,3 +215,74 @@ impl fmt::Display for RowError {
 }
 
 impl std::error::Error for RowError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Logits that count how often they are fetched as a whole; the first chunk is at hand.
+    struct Elsewhere {
+        logits: Arc<[f32]>,
+        fetched: AtomicUsize,
+    }
+
+    impl DistantLogits for Elsewhere {
+        fn size(&self) -> usize {
+            self.logits.len()
+        }
+
+        fn chunk(&self, chunk: usize) -> &[f32] {
+            let logits = if chunk == 0 { &self.logits } else { self.whole() };
+            &logits[chunk * CHUNK..self.size().min((chunk + 1) * CHUNK)]
+        }
+
+        fn whole(&self) -> &Arc<[f32]> {
+            self.fetched.fetch_add(1, Ordering::Relaxed);
+            &self.logits
+        }
+    }
+
+    fn summaries(row: &NextToken) -> Vec<ChunkSummary> {
+        (0..row.chunk_sums.len()).map(|chunk| row.logits.masses(chunk, row.largest, &mut [0.0; CHUNK])).collect()
+    }
+
+    #[test]
+    fn a_distant_row_is_the_same_to_the_bit_and_gives_the_same_draws() {
+        let logits: Arc<[f32]> = (0..700).map(|i| (i as f32 * 0.37).sin() * 6.0 + if i < 256 { 9.0 } else { 0.0 }).collect();
+        let here = NextToken::from_shared_logits(logits.clone()).unwrap();
+        let elsewhere = Arc::new(Elsewhere { logits, fetched: AtomicUsize::new(0) });
+        let row = NextToken::from_distant_logits(elsewhere.clone(), here.largest as f32, &summaries(&here)).unwrap();
+        assert_eq!((row.entropy.to_bits(), row.log_total.to_bits()), (here.entropy.to_bits(), here.log_total.to_bits()));
+        let draws = |row: &NextToken| -> Vec<_> {
+            let mut rng = ChaCha8Rng::seed_from_u64(1);
+            let mut walk = row.walk().with_rng(&mut rng);
+            let draw = |_| {
+                let token = walk.draw()?;
+                walk.remove(token);
+                Some((token, walk.remaining().to_bits()))
+            };
+            (0..700).map_while(draw).collect()
+        };
+        // The first chunk has nearly all of the mass: looking at it alone fetches nothing.
+        assert!(row.top(3).iter().all(|(token, _)| token.index() < CHUNK));
+        assert_eq!(elsewhere.fetched.load(Ordering::Relaxed), 0);
+        assert_eq!(draws(&row), draws(&here));
+        assert!(elsewhere.fetched.load(Ordering::Relaxed) > 0);
+        let fetched = row.fetched().unwrap();
+        assert!(fetched.probs().map(f64::to_bits).eq(here.probs().map(f64::to_bits)));
+        let warmer = Truncation { temperature: 2.0, ..Truncation::default() };
+        assert!(warmer.apply(&row).unwrap().probs().eq(warmer.apply(&here).unwrap().probs()));
+    }
+
+    #[test]
+    fn a_broken_distant_row_is_an_error_that_names_the_token() {
+        let mut logits = vec![0.0; 300];
+        logits[299] = f32::NAN;
+        let elsewhere = Arc::new(Elsewhere { logits: logits.into(), fetched: AtomicUsize::new(0) });
+        let error = NextToken::from_distant_logits(elsewhere, f32::NAN, &[ChunkSummary::default(); 2]).unwrap_err();
+        assert!(error.to_string().contains("299"), "{error}");
+    }
+}

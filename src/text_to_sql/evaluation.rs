@@ -1,4 +1,21 @@
 //! How often the answer is right: execution accuracy, with intervals.
+//!
+//! What `tamis eval sql` measured with the default model (SmolLM2-135M-Instruct in 4 bits) on 100 questions of
+//! Spider's development set, spread evenly: 8 particles, at most 96 tokens, three seeds, four examples from a log
+//! of the other questions on the same database (for most questions it has a paraphrase). Execution accuracy of
+//! the posterior and of the most probable answer, share of particles that came to a query, checks of the
+//! constraint a token; 95% intervals over questions. Every query that came out prepared.
+//!
+//! | method | weighted | best answer | valid | checks |
+//! | --- | --- | --- | --- | --- |
+//! | awrs | 0.238 [0.179, 0.300] | 0.270 [0.197, 0.343] | 0.95 | 9.0 |
+//! | masked | 0.252 [0.189, 0.318] | 0.277 [0.203, 0.350] | 0.95 | all tokens |
+//! | improper | 0.191 [0.140, 0.247] | 0.257 [0.183, 0.333] | 0.83 | 2.3 |
+//! | direct | 0.222 [0.166, 0.281] | 0.233 [0.167, 0.300] | 0.49 | 0.6 |
+//! | rerank | 0.147 [0.100, 0.197] | 0.143 [0.093, 0.197] | 0.10 | 0.4 |
+//!
+//! Question by question, awrs less improper is 0.047 [0.013, 0.085], less rerank 0.091 [0.044, 0.139], less
+//! direct 0.016 [-0.024, 0.060], less masked (the same target by exact masks) -0.014 [-0.048, 0.025].
 
 use super::{SqlAnswer, TextToSql, answers};
 use crate::constraint::sql::SqlOptions;
@@ -49,7 +66,7 @@ impl Method {
                 let any = crate::constraint::Regex::new("(?s).*").expect("the pattern is right");
                 let judge = Satisfies::new(SqlQuery::with_options(asking.database().clone(), SqlOptions::clone(&asking.options)));
                 crate::decode::ConstrainedDecoding::new(crate::constraint::Stop::at(any, ["\n"]))
-                    .max_tokens(TextToSql::MAX_TOKENS)
+                    .max_tokens(asking.max_tokens)
                     .sampler(Direct::new())
                     .ess_threshold(0.0)
                     .particles(particles)
@@ -93,7 +110,8 @@ pub fn judge(posterior: &Posterior, database: &Database, gold: &AnswerKey) -> Ou
     let queries: Vec<&(String, f64)> = answers.iter().flat_map(|answer| &answer.queries).collect();
     let prepares = queries.iter().filter(|(query, _)| database.check(query).is_ok()).count();
     Outcome {
-        weighted: answers.iter().filter(right).map(|answer| answer.probability).sum(),
+        // From 0: the empty sum of floating-point numbers is -0.
+        weighted: answers.iter().filter(right).fold(0.0, |sum, answer| sum + answer.probability),
         best: f64::from(answers.first().as_ref().is_some_and(right)),
         valid: posterior.particles.iter().filter(|particle| particle.weight > 0.0).count() as f64 / particles,
         prepares: if queries.is_empty() { 1.0 } else { prepares as f64 / queries.len() as f64 },

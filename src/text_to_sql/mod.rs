@@ -39,16 +39,14 @@ pub struct TextToSql {
     options: SqlOptions,
     examples: Vec<SqlExample>,
     shown: usize,
+    max_tokens: usize,
 }
 
 impl TextToSql {
-    /// The most tokens of a query.
-    pub const MAX_TOKENS: usize = 96;
-
-    /// With examples made from the database's own schema, four of them shown.
+    /// With examples made from the database's own schema, four of them shown, and queries of at most 96 tokens.
     pub fn new(database: Arc<Database>) -> Self {
         let examples = prompt::made_from(&database);
-        Self { database, options: SqlOptions::default(), examples, shown: 4 }
+        Self { database, options: SqlOptions::default(), examples, shown: 4, max_tokens: 96 }
     }
 
     /// Which queries may be written.
@@ -79,6 +77,13 @@ impl TextToSql {
         self
     }
 
+    /// The most tokens of a query.
+    #[must_use]
+    pub fn max_tokens(mut self, max_tokens: usize) -> Self {
+        self.max_tokens = max_tokens;
+        self
+    }
+
     /// The database.
     pub fn database(&self) -> &Arc<Database> {
         &self.database
@@ -96,6 +101,6 @@ impl TextToSql {
 
     /// A run that draws queries.
     pub fn decoding(&self) -> ConstrainedDecoding<Stop<SqlQuery>> {
-        ConstrainedDecoding::new(self.constraint()).max_tokens(Self::MAX_TOKENS)
+        ConstrainedDecoding::new(self.constraint()).max_tokens(self.max_tokens)
     }
 }

@@ -132,33 +132,50 @@ impl TokenTrie {
         self.plain.get_or_init(|| {
             let mut tokens = TokenSet::new(self.vocabulary_size);
             let (mut by_characters, mut others, mut rests) = (Vec::new(), Vec::new(), Vec::new());
-            let mut path: Vec<(u8, usize)> = Vec::new();
-            for at in 0..self.end() {
-                while path.last().is_some_and(|(_, skip)| *skip <= at) {
-                    path.pop();
-                }
-                let node = &self.nodes[at];
-                if at > 0 {
-                    path.push((node.byte, node.skip as usize));
-                }
-                let bytes: Vec<u8> = path.iter().map(|(byte, _)| *byte).collect();
-                for token in &self.tokens[node.first_token as usize..self.own_tokens_end(at)] {
-                    if is_plain(&bytes) {
-                        tokens.insert(*token);
-                        by_characters.push((bytes.iter().filter(|byte| **byte & 0xC0 != 0x80).count() as u32, *token));
-                    } else {
-                        others.push((bytes.clone(), *token));
-                        let text = bytes.iter().take_while(|byte| **byte >= 0x20 && !matches!(byte, b'"' | b'\\')).count();
-                        if bytes.get(text).is_some_and(|byte| *byte >= 0x20) && std::str::from_utf8(&bytes[..text]).is_ok() {
-                            rests.push((bytes[text..].to_vec(), *token));
-                        }
+            for (bytes, token) in self.texts() {
+                if is_plain(&bytes) {
+                    tokens.insert(token);
+                    by_characters.push((bytes.iter().filter(|byte| **byte & 0xC0 != 0x80).count() as u32, token));
+                } else {
+                    let text = bytes.iter().take_while(|byte| **byte >= 0x20 && !matches!(byte, b'"' | b'\\')).count();
+                    if bytes.get(text).is_some_and(|byte| *byte >= 0x20) && std::str::from_utf8(&bytes[..text]).is_ok() {
+                        rests.push((bytes[text..].to_vec(), token));
                     }
+                    others.push((bytes, token));
                 }
             }
             let trie = |texts| Self::of_tokens(texts, self.vocabulary_size);
             by_characters.sort();
             Box::new(Plain { tokens, by_characters, others: trie(others), rests: trie(rests) })
         })
+    }
+
+    /// The trie of the tokens in which one of these bytes stands.
+    pub fn holding(&self, bytes: &[u8]) -> TokenTrie {
+        let texts = self.texts().into_iter().filter(|(text, _)| text.iter().any(|byte| bytes.contains(byte)));
+        Self::of_tokens(texts.collect(), self.vocabulary_size)
+    }
+
+    /// All tokens, by their bytes.
+    pub fn tokens(&self) -> &[TokenId] {
+        &self.tokens
+    }
+
+    /// All tokens with their bytes, in that order.
+    fn texts(&self) -> Vec<(Vec<u8>, TokenId)> {
+        let (mut texts, mut path) = (Vec::with_capacity(self.tokens.len()), Vec::<(u8, usize)>::new());
+        for at in 0..self.end() {
+            while path.last().is_some_and(|(_, skip)| *skip <= at) {
+                path.pop();
+            }
+            let node = &self.nodes[at];
+            if at > 0 {
+                path.push((node.byte, node.skip as usize));
+            }
+            let own = &self.tokens[node.first_token as usize..self.own_tokens_end(at)];
+            texts.extend(own.iter().map(|token| (path.iter().map(|(byte, _)| *byte).collect(), *token)));
+        }
+        texts
     }
 
     /// Visits the prefixes of all tokens, parents first.

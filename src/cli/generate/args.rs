@@ -10,16 +10,16 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = r#"Examples:
   A JSON value of a schema, with the default model (fetched once, 98 MB):
-      tamis generate --schema person.json "Invent a person."
+      tamis generate --schema person.json "Write as JSON: Ada Brand, a nurse, is 41."
 
   A date, the answer alone, as scripts want it:
       tamis generate --quiet --regex '[0-9]{4}-[0-9]{2}-[0-9]{2}' "When did people first walk on the moon?"
 
   More particles for truer weights, another model, everything that is known as JSON:
-      tamis generate --schema person.json --particles 32 --model my-model.gguf --json -o run.json "Invent a person."
+      tamis generate --schema person.json --particles 32 --model my-model.gguf --json -o run.json "Write as JSON: ..."
 
   The same run as pictures: particles, weights, every token and what else could have come:
-      tamis generate --schema person.json --record run.json "Invent a person." && tamis report run.json
+      tamis generate --schema person.json --record run.json "Write as JSON: ..." && tamis report run.json
 
   A text to go on from instead of a question, read from standard input:
       echo -n 'The capital of France is' | tamis generate --regex ' [A-Z][a-z]+' --raw -
@@ -28,7 +28,7 @@ const EXAMPLES: &str = r#"Examples:
       tamis generate --grammar arithmetic "Write three plus four times x as a formula."
 
   Both constraints at once (JSON of the schema, on a single line):
-      tamis generate --schema person.json --regex '[^\n]*' "Invent a person.""#;
+      tamis generate --schema person.json --regex '[^\n]*' "Write as JSON: ...""#;
 
 /// Draw answers of a language model that satisfy a constraint.
 ///

@@ -70,7 +70,7 @@ pub struct SqlArgs {
     pub max_tokens: usize,
 
     /// Print the queries and execute none.
-    #[arg(long, help_heading = "Output")]
+    #[arg(long, conflicts_with_all = ["empty_factor", "steering_factor"], help_heading = "Output")]
     pub dry_run: bool,
 
     /// Print everything as one JSON object.
@@ -89,6 +89,8 @@ pub enum ProfileName {
     Spider,
     /// The same with CASE, CAST, functions, column aliases, outer joins and more.
     Extended,
+    /// The same with window functions, NULLS FIRST and NULLS LAST.
+    Analytic,
 }
 
 impl From<ProfileName> for SqlProfile {
@@ -96,6 +98,7 @@ impl From<ProfileName> for SqlProfile {
         match name {
             ProfileName::Spider => Self::Spider,
             ProfileName::Extended => Self::Extended,
+            ProfileName::Analytic => Self::Analytic,
         }
     }
 }
@@ -104,6 +107,7 @@ impl SqlArgs {
     /// The database's file (`None`: the sample) and the question.
     pub fn question(&self) -> Result<(Option<&Path>, &str), CliError> {
         match (self.asked.as_slice(), self.sample) {
+            ([.., question], _) if question.trim().is_empty() => Err(CliError::usage("the question is empty")),
             ([question], true) => Ok((None, question)),
             ([file, question], false) => Ok((Some(Path::new(file)), question)),
             ([_, _], _) => Err(CliError::usage("with --sample give the question alone")),

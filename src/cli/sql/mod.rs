@@ -2,6 +2,7 @@
 
 mod args;
 mod show;
+mod table;
 
 pub use args::SqlArgs;
 
@@ -9,10 +10,12 @@ use super::CliError;
 use super::files::{Output, json_bytes, read_text};
 use super::model::Model;
 use super::progress::Progress;
+use super::screen::look;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tamis::constraint::sql::SqlOptions;
 use tamis::database::{Database, DatabaseError, Executes};
+use tamis::report::Look;
 use tamis::text_to_sql::{SqlExample, TextToSql, answers};
 
 /// Runs the command.
@@ -21,11 +24,13 @@ pub fn run(args: &SqlArgs) -> Result<ExitCode, CliError> {
     let (file, question) = args.question()?;
     let database = Arc::new(file.map_or_else(Database::sample, Database::open).map_err(unreadable)?);
     let examples = args.examples.as_deref().map_or_else(|| Ok(Vec::new()), read_examples)?;
-    let asking = TextToSql::new(database.clone()).options(SqlOptions::profile(args.profile.into())).shown(args.shown).examples(examples);
+    let examples = examples.into_iter().map(|logged| logged.example);
+    let options = SqlOptions::profile(args.profile.into());
+    let asking = TextToSql::new(database.clone()).options(options).shown(args.shown).max_tokens(args.max_tokens).examples(examples);
     let progress = Progress::new(true);
     let mut model = Model::load(&args.model, &progress)?;
     let prompt = model.lm.raw_prompt(&asking.prompt(question))?;
-    let mut decoding = asking.decoding().particles(args.particles).seed(args.seed).max_tokens(args.max_tokens);
+    let mut decoding = asking.decoding().particles(args.particles).seed(args.seed);
     if !args.dry_run && (args.empty_factor != 1.0 || args.steering_factor != 1.0) {
         decoding = decoding.critic(Executes::new(database.clone()).empty_factor(args.empty_factor).steering_factor(args.steering_factor));
     }
@@ -41,8 +46,9 @@ pub fn run(args: &SqlArgs) -> Result<ExitCode, CliError> {
     let found = answers(&posterior, (!args.dry_run).then_some(&*database));
     if args.json {
         output.write(&json_bytes(&show::to_json(question, &database, &found, &posterior)))?;
-    } else {
-        output.write(show::to_text(&found, &posterior).as_bytes())?;
+    } else if !found.is_empty() {
+        let look = if output.is_stdout() { look() } else { Look::PLAIN };
+        output.write(show::to_text(&found, &posterior, look).as_bytes())?;
     }
     if found.is_empty() {
         let message = format!("no query: all {} particles died", args.particles);
@@ -55,8 +61,15 @@ fn unreadable(error: DatabaseError) -> CliError {
     CliError::usage(error.to_string())
 }
 
-/// Reads JSON lines of `{"question": ..., "query": ...}`.
-pub fn read_examples(path: &std::path::Path) -> Result<Vec<SqlExample>, CliError> {
+/// An example of a log of queries.
+pub struct Logged {
+    pub example: SqlExample,
+    /// The database that it is about, where the log says so.
+    pub database: Option<String>,
+}
+
+/// Reads JSON lines of `{"question": ..., "query": ...}`, each perhaps with a `"db_id"`.
+pub fn read_examples(path: &std::path::Path) -> Result<Vec<Logged>, CliError> {
     let text = read_text(path)?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
@@ -64,7 +77,10 @@ pub fn read_examples(path: &std::path::Path) -> Result<Vec<SqlExample>, CliError
             let wrong = |why: &str| CliError::usage(format!("{}, line {}: {why}", path.display(), number + 1));
             let value: serde_json::Value = serde_json::from_str(line).map_err(|error| wrong(&error.to_string()))?;
             match (value["question"].as_str(), value["query"].as_str()) {
-                (Some(question), Some(query)) => Ok(SqlExample { question: question.into(), query: query.into() }),
+                (Some(question), Some(query)) => Ok(Logged {
+                    example: SqlExample { question: question.into(), query: query.into() },
+                    database: value["db_id"].as_str().map(str::to_owned),
+                }),
                 _ => Err(wrong("an object with the strings \"question\" and \"query\" is wanted")),
             }
         })

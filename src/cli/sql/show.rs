@@ -1,38 +1,38 @@
 //! Answers as a person reads them, and as JSON.
 
+use super::table::{cut, table};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use tamis::database::{Database, SqlRows, SqlValue};
 use tamis::decode::Posterior;
-use tamis::report::probability_in_words;
+use tamis::report::{Look, probability_in_words};
 use tamis::text_to_sql::SqlAnswer;
 
-/// The most rows, and the most cells of a column, that are printed.
-const ROWS: usize = 8;
-const CELLS: usize = 28;
+/// Answers below this are summed up in a line.
+const LEAST: f64 = 0.005;
+/// The most queries that are listed below another one of the same answer, and the most characters of a clause.
+const ALIKE: usize = 3;
+const CLAUSE: usize = 48;
+/// What stands before each line of an answer but the first: as wide as a probability.
+const MARGIN: &str = "         ";
 
 /// The answers in order, each with its query, clauses and first rows.
-pub fn to_text(answers: &[SqlAnswer], posterior: &Posterior) -> String {
+pub fn to_text(answers: &[SqlAnswer], posterior: &Posterior, look: Look) -> String {
     let mut out = String::new();
     let queries: usize = answers.iter().map(|answer| answer.queries.len()).sum();
-    let _ = writeln!(out, "{} from {}:", count(answers.len(), "answer"), count(queries, "distinct query").replace("querys", "queries"));
-    for answer in answers {
-        let _ = writeln!(out, "\n{:>6.1}%  {}", 100.0 * answer.probability, answer.query);
-        let doubtful = answer.clauses.iter().filter(|clause| clause.probability < 0.995);
-        let shares: Vec<String> = doubtful.map(|clause| format!("{} {:.0}%", clause.text, 100.0 * clause.probability)).collect();
-        if !shares.is_empty() {
-            let _ = writeln!(out, "         {}", shares.join("  |  "));
+    let _ = writeln!(out, "{} from {}:", count(answers.len(), "answer", "answers"), count(queries, "distinct query", "distinct queries"));
+    let likely = answers.iter().take(look.candidates).take_while(|answer| answer.probability >= LEAST).count().max(1);
+    let (shown, rest) = answers.split_at(likely.min(answers.len()));
+    for answer in shown {
+        let _ = writeln!(out, "\n{}  {}", percent(answer.probability), answer.query);
+        for line in details(answer, look.width.saturating_sub(MARGIN.len())) {
+            let _ = writeln!(out, "{MARGIN}{line}");
         }
-        for (query, probability) in answer.queries.iter().skip(1) {
-            let _ = writeln!(out, "         same answer, {:.1}%: {query}", 100.0 * probability);
-        }
-        match &answer.rows {
-            Some(Ok(rows)) => out.push_str(&table(rows)),
-            Some(Err(why)) => {
-                let _ = writeln!(out, "         not executed: {why}");
-            }
-            None => {}
-        }
+    }
+    if !rest.is_empty() {
+        let probability = rest.iter().map(|answer| answer.probability).sum();
+        let _ =
+            writeln!(out, "\n{}  in {} (--json lists all)", percent(probability), count(rest.len(), "further answer", "further answers"));
     }
     let _ = writeln!(
         out,
@@ -44,35 +44,35 @@ pub fn to_text(answers: &[SqlAnswer], posterior: &Posterior) -> String {
     out
 }
 
-fn count(number: usize, thing: &str) -> String {
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+/// What stands below the query.
+fn details(answer: &SqlAnswer, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let doubtful = answer.clauses.iter().filter(|clause| clause.probability < 0.995);
+    let shares: Vec<String> = doubtful.map(|clause| format!("{} {:.0}%", cut(&clause.text, CLAUSE), 100.0 * clause.probability)).collect();
+    if !shares.is_empty() {
+        lines.push(format!("by clause: {}", shares.join(" | ")));
+    }
+    let alike = &answer.queries[1..];
+    lines.extend(alike.iter().take(ALIKE).map(|(query, probability)| format!("same answer,{}: {query}", percent(*probability))));
+    if let Some(more) = alike.get(ALIKE..).filter(|more| !more.is_empty()) {
+        let probability = more.iter().map(|(_, probability)| probability).sum();
+        lines.push(format!("same answer,{}: {}", percent(probability), count(more.len(), "further query", "further queries")));
+    }
+    match &answer.rows {
+        Some(Ok(rows)) => lines.extend(table(rows, width)),
+        Some(Err(why)) => lines.push(format!("not executed: {why}")),
+        None => {}
+    }
+    lines
 }
 
-fn table(rows: &SqlRows) -> String {
-    let cell = |text: &str| {
-        let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        if text.chars().count() > CELLS { text.chars().take(CELLS - 1).chain(['…']).collect() } else { text }
-    };
-    let head: Vec<String> = rows.columns.iter().map(|name| cell(name)).collect();
-    let body: Vec<Vec<String>> =
-        rows.rows.iter().take(ROWS).map(|row| row.iter().map(|value| cell(&value.to_string())).collect()).collect();
-    let widths: Vec<usize> = (0..head.len())
-        .map(|column| body.iter().map(|row| row[column].chars().count()).chain([head[column].chars().count()]).max().unwrap_or(0))
-        .collect();
-    let line = |cells: &[String]| {
-        let padded: Vec<String> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        format!("         {}\n", padded.join("  ").trim_end())
-    };
-    let mut out = line(&head);
-    out.push_str(&line(&widths.iter().map(|width| "─".repeat(*width)).collect::<Vec<_>>()));
-    body.iter().for_each(|row| out.push_str(&line(row)));
-    match (rows.rows.len().saturating_sub(ROWS), rows.truncated) {
-        (0, false) if rows.rows.is_empty() => out.push_str("         (no rows)\n"),
-        (0, _) => {}
-        (more, false) => out.push_str(&format!("         ... and {more} more\n")),
-        (more, true) => out.push_str(&format!("         ... and {more} more, cut off there\n")),
-    }
-    out
+/// Seven cells wide.
+fn percent(probability: f64) -> String {
+    format!("{:>6.1}%", 100.0 * probability)
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// Everything, for a program.

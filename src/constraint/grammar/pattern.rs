@@ -238,7 +238,8 @@ fn split_ahead(source: &str) -> Option<(&str, Option<&str>)> {
     let (mut at, mut in_class, mut depth, mut bars) = (0, false, 0usize, false);
     let mut ahead = None;
     while at < bytes.len() {
-        let rest = &source[at..];
+        // By bytes: a place may lie within a character.
+        let rest = &bytes[at..];
         match bytes[at] {
             b'\\' => {
                 at += 1 + source[at + 1..].chars().next().map_or(0, char::len_utf8);
@@ -247,16 +248,16 @@ fn split_ahead(source: &str) -> Option<(&str, Option<&str>)> {
             b'[' if !in_class => {
                 in_class = true;
                 // A bracket in first place is a member.
-                let skipped = if rest.starts_with("[^]") { 2 } else { usize::from(rest.starts_with("[]")) };
+                let skipped = if rest.starts_with(b"[^]") { 2 } else { usize::from(rest.starts_with(b"[]")) };
                 at += skipped;
             }
             b']' => in_class = false,
             b'|' if !in_class && depth == 0 => bars = true,
             b'(' if !in_class => {
-                if ["(?=", "(?<=", "(?<!"].iter().any(|look| rest.starts_with(look)) {
+                if [&b"(?="[..], b"(?<=", b"(?<!"].iter().any(|look| rest.starts_with(look)) {
                     return None;
                 }
-                if rest.starts_with("(?!") {
+                if rest.starts_with(b"(?!") {
                     if depth > 0 || ahead.is_some() || bars {
                         return None;
                     }

@@ -3,6 +3,7 @@
 
 use super::JsonSchema;
 use super::container::{ArrayMembers, Body, Container, Members};
+use super::escape::{Begun, Follows};
 use super::expected::{ExpectedId, Meaning};
 use super::machine::{JsonState, Place, Step};
 use super::node::NodeId;
@@ -12,7 +13,6 @@ use super::refusal::{Failure, Reason, Refusal};
 use super::survival::refusal;
 use super::value::Value;
 use smallvec::SmallVec;
-use std::sync::Arc;
 
 impl JsonSchema {
     /// Closes the innermost container.
@@ -43,6 +43,9 @@ impl JsonSchema {
     pub(super) fn end_number(&self, state: &mut JsonState, mut number: OpenNumber) -> Step {
         state.place = Place::After;
         state.whitespace = 0;
+        if number.is_minus_zero() {
+            return Err(Refusal::Json("a digit other than 0, as zero has no minus"));
+        }
         let (failure, value) = number.finish(self);
         self.end_value(state, number.expected, number.own, failure, value)
     }
@@ -51,7 +54,8 @@ impl JsonSchema {
     pub(super) fn end_name(&self, state: &mut JsonState) -> Step {
         let Place::InName { name, .. } = std::mem::replace(&mut state.place, Place::After) else { return Ok(()) };
         let Some(top) = &mut state.top else { return Ok(()) };
-        let name: Arc<str> = String::from_utf8_lossy(&name).into();
+        let name = std::str::from_utf8(&name).expect("names are UTF-8 where they end");
+        let name = self.declared_name(top, name).unwrap_or_else(|| name.into());
         if top.has_seen(&name) {
             return Err(Refusal::Duplicate(name));
         }
@@ -60,12 +64,11 @@ impl JsonSchema {
         }
         let id = self.expected_property(top, &name);
         let expected = self.expected(id);
-        let mut failing = self.failing_by_name(top, name.as_bytes(), true);
+        let mut failing = self.failing_by_name(top, Begun { text: name.as_bytes(), follows: Follows::Nothing });
         if self.options.declared_order {
             failing.extend(self.failing_by_order(top, &name));
         }
-        let impossible = expected.impossible.iter().filter(|entry| top.is_open(**entry));
-        failing.extend(impossible.map(|entry| (*entry, Reason::Forbidden(name.clone()))));
+        failing.extend(self.impossible(top, expected, Reason::Forbidden(name.clone())));
         let entries: SmallVec<[u16; 8]> = failing.iter().map(|(entry, _)| *entry).collect();
         let pending = expected.has(Meaning::Unevaluated).then(|| name.clone());
         Container::edit(top, |body| {

@@ -202,6 +202,11 @@ impl JsonSchema {
     fn refuse_impossible(&self) -> Result<(), ConstraintError> {
         let Some(plan) = self.expected(self.root).plan.map(|plan| self.plan(plan)) else { return Ok(()) };
         let pointer = &*self.node(plan.entries[0].node).pointer;
+        if self.is_too_deep(None, plan.entries[0].node) {
+            let limit = self.options.max_depth;
+            let message = format!("no JSON value nested in {limit} levels satisfies the schema; allow deeper ones");
+            return Err(ConstraintError::unsatisfiable(message).at(pointer));
+        }
         match Kind::ALL.into_iter().any(|kind| plan.verdict_by_kind(plan.roots[0], kind) != Verdict::Fails) {
             true => Ok(()),
             false => Err(ConstraintError::unsatisfiable("no JSON value satisfies the schema: its rules exclude each other").at(pointer)),

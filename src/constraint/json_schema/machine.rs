@@ -12,7 +12,7 @@ use super::node::Kind;
 use super::open_number::{OpenNumber, Phase};
 use super::open_string::OpenString;
 use super::plan::{Verdict, Verdicts};
-use super::refusal::Refusal;
+use super::refusal::{NO_DEEPER, Refusal};
 use super::survival::kind_refusal;
 use super::text::{self, Decoded, Inside};
 use super::value::{Recorded, Value};
@@ -78,6 +78,16 @@ impl JsonSchema {
         }
     }
 
+    /// Whether bytes are plain text in a string or name that may be any: nothing has to be looked at.
+    pub(super) fn is_more_of_the_same(&self, state: &JsonState, bytes: &[u8]) -> bool {
+        let is_free = match &state.place {
+            Place::InString(string) => string.is_free() && string.inside == Inside::Between,
+            Place::InName { inside: Inside::Between, .. } => state.top().is_none_or(|top| !self.judges_names(top)),
+            _ => false,
+        };
+        is_free && bytes.iter().all(|byte| is_plain(*byte))
+    }
+
     /// Takes bytes that come together.
     ///
     /// # Errors
@@ -89,7 +99,7 @@ impl JsonSchema {
                 && string.is_free()
                 && string.inside == Inside::Between
             {
-                let plain = rest.iter().take_while(|byte| matches!(byte, 0x20..=0x7F) && !matches!(byte, b'"' | b'\\')).count();
+                let plain = rest.iter().take_while(|byte| is_plain(**byte)).count();
                 if plain > 0 {
                     rest = &rest[plain..];
                     continue;
@@ -109,50 +119,16 @@ impl JsonSchema {
                 if string.is_too_long(self) {
                     return Err(Refusal::Json("a shorter string, as the options limit it"));
                 }
-                self.scalar_survives(state, failure)?;
-                self.escape_survives(state)
+                self.scalar_survives(state, failure)
             }
             Place::InNumber(number) => {
                 let failure = number.judge_prefix(self);
                 self.scalar_survives(state, failure)
             }
-            Place::InName { name, .. } => {
-                let Some(top) = &state.top else { return Ok(()) };
-                self.name_survives(top, name)?;
-                self.escape_survives(state)
-            }
-            Place::Name { or_end: false } => {
-                let Some(top) = &state.top else { return Ok(()) };
-                self.name_survives(top, &[])
-            }
+            Place::InName { name, inside } => state.top.as_ref().map_or(Ok(()), |top| self.name_survives(top, name, *inside)),
+            Place::Name { or_end: false } => state.top.as_ref().map_or(Ok(()), |top| self.name_survives(top, &[], Inside::Between)),
             _ => Ok(()),
         }
-    }
-
-    /// Where only those characters may be escaped that must be: whether one of them may come of an escape that
-    /// has begun.
-    fn escape_survives(&self, state: &JsonState) -> Step {
-        let (Place::InString(OpenString { inside, .. }) | Place::InName { inside, .. }) = &state.place else { return Ok(()) };
-        if !self.options.canonical_escapes || !matches!(inside, Inside::Escape | Inside::Hex { .. }) {
-            return Ok(());
-        }
-        let quoting: &[u8] = if *inside == Inside::Escape { b"\"\\" } else { b"" };
-        let possible = (0..0x20).chain(quoting.iter().copied()).any(|character| {
-            let mut after = state.clone();
-            match &mut after.place {
-                Place::InString(string) => {
-                    string.inside = Inside::Between;
-                    string.push(self, &[character]);
-                }
-                Place::InName { inside, name } => {
-                    *inside = Inside::Between;
-                    name.push(character);
-                }
-                _ => {}
-            }
-            self.settle(&mut after).is_ok()
-        });
-        if possible { Ok(()) } else { Err(Refusal::Json("a character as it stands")) }
     }
 
     /// Takes one byte, and leaves open what [`JsonSchema::settle`] asks.
@@ -213,14 +189,32 @@ impl JsonSchema {
     fn number_goes_on(&self, state: &mut JsonState, phase: Phase, byte: u8) -> Step {
         let Place::InNumber(number) = &mut state.place else { return Ok(()) };
         let failure = match phase {
-            Phase::Exponent if !self.options.exponents => return Err(Refusal::Json("a number without an exponent")),
+            Phase::Exponent if self.options.plain_numbers => return Err(Refusal::Json("a number without an exponent")),
             // The interval of what the digits so far can become is asked for before they end: afterwards it
             // may be seen less sharply.
             Phase::Exponent | Phase::Point => number.judge_prefix(self),
             _ => None,
         };
         number.push(phase, byte);
-        self.scalar_survives(state, failure)
+        if !self.options.plain_numbers {
+            return self.scalar_survives(state, failure);
+        }
+        // Where no exponent can move it, the point tells more.
+        let after = if phase == Phase::Point { number.judge_prefix(self) } else { None };
+        self.scalar_survives(state, failure.or(after))?;
+        self.is_written_plainly(state)
+    }
+
+    /// Whether the number in progress keeps to the plain way to write numbers.
+    fn is_written_plainly(&self, state: &JsonState) -> Step {
+        let Place::InNumber(number) = &state.place else { return Ok(()) };
+        let needed = number.digits_needed();
+        Err(Refusal::Json(match number.phase {
+            _ if number.digits + needed > self.most_digits => "no further digit, as numbers are written plainly",
+            Phase::Point if self.must_be_whole(state, number) => "a whole number, without a decimal point",
+            Phase::Zero if number.is_minus_zero() && self.must_be_whole(state, number) => "a digit other than 0, as zero has no minus",
+            _ => return Ok(()),
+        }))
     }
 
     /// A byte that is no white space, outside scalars and names.
@@ -286,7 +280,7 @@ impl JsonSchema {
             Kind::True => Place::InLiteral { kind, missing: b"rue", expected, own },
             Kind::False => Place::InLiteral { kind, missing: b"alse", expected, own },
             Kind::String => Place::InString(OpenString::new(self, expected, own, recorded)),
-            Kind::Number => Place::InNumber(OpenNumber::new(expected, own, byte, recorded)),
+            Kind::Number => Place::InNumber(OpenNumber::new(self, expected, own, byte, recorded)),
             Kind::Array | Kind::Object => return self.open(state, expected, own, kind, recorded),
         };
         Ok(())
@@ -298,18 +292,24 @@ impl JsonSchema {
         let expected = self.expected(id);
         let Some(plan) = expected.plan.map(|plan| self.plan(plan)) else { return Ok((id, Verdicts::new())) };
         let mut own = plan.own_verdicts(kind).clone();
+        let deep = self.fail_too_deep(state.top(), plan, kind, &mut own);
+        let fails = |root: u16| {
+            let entry = plan.roots[usize::from(root)];
+            deep.as_ref().map_or_else(|| plan.verdict_by_kind(entry, kind), |verdicts| verdicts[usize::from(entry)]) == Verdict::Fails
+        };
+        let refusal = |root: u16| match plan.verdict_by_kind(plan.roots[usize::from(root)], kind) {
+            Verdict::Fails => kind_refusal(plan, root, kind),
+            _ => Refusal::Json(NO_DEEPER),
+        };
         let Some(top) = &state.top else {
-            return match plan.verdict_by_kind(plan.roots[0], kind) {
-                Verdict::Fails => Err(kind_refusal(plan, 0, kind)),
-                _ => Ok((id, own)),
-            };
+            return if fails(0) { Err(refusal(0)) } else { Ok((id, own)) };
         };
         let mut failing: SmallVec<[u16; 8]> = SmallVec::new();
         let (mut live, mut any_live, mut failed_root) = (0u64, false, None);
         for link in expected.links.iter().filter(|link| top.is_open(link.entry)) {
             any_live = true;
             live |= 1u64.checked_shl(u32::from(link.root)).unwrap_or(0);
-            if link.meaning == Meaning::Must && plan.verdict_by_kind(plan.roots[usize::from(link.root)], kind) == Verdict::Fails {
+            if link.meaning == Meaning::Must && fails(link.root) {
                 failing.push(link.entry);
                 failed_root.get_or_insert(link.root);
             }
@@ -321,7 +321,7 @@ impl JsonSchema {
             plan.forget(&mut own, live);
         }
         match failed_root {
-            Some(root) if !self.survives(top, &failing) => Err(kind_refusal(plan, root, kind)),
+            Some(root) if !self.survives(top, &failing) => Err(refusal(root)),
             _ => Ok((id, own)),
         }
     }
@@ -329,7 +329,7 @@ impl JsonSchema {
     fn open(&self, state: &mut JsonState, expected: ExpectedId, own: Verdicts, kind: Kind, recorded: bool) -> Step {
         let depth = state.top.as_ref().map_or(0, |top| top.depth) + 1;
         if depth > self.options.max_depth {
-            return Err(Refusal::Json("no deeper nesting"));
+            return Err(Refusal::Json(NO_DEEPER));
         }
         let mut body = Body {
             parent: state.top.take(),
@@ -352,4 +352,9 @@ impl JsonSchema {
         state.top = Some(Arc::new(Container::new(body)));
         Ok(())
     }
+}
+
+/// Whether a byte within quotes is a whole character that stands as it is.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, 0x20..=0x7F) && !matches!(byte, b'"' | b'\\')
 }

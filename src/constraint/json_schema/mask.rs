@@ -107,9 +107,7 @@ impl<'a> Walk<'a> {
             Step::Quoted(quoted, cursor, begun) => match quoted.next(cursor, byte, self.schema.options.canonical_escapes)? {
                 Next::Closed => self.close(quoted, cursor, *begun),
                 Next::Text(cursor) => {
-                    let in_escape = matches!(cursor.inside, Inside::Escape | Inside::Hex { .. });
-                    let is_exact = quoted.is_exact && !(in_escape && self.schema.options.canonical_escapes);
-                    (is_exact || self.replay(quoted, *begun).is_some()).then(|| Step::Quoted(quoted.clone(), cursor, *begun))
+                    (quoted.is_exact || self.replay(quoted, *begun).is_some()).then(|| Step::Quoted(quoted.clone(), cursor, *begun))
                 }
             },
         }
@@ -206,7 +204,7 @@ mod tests {
     use crate::vocab::{Token, TokenSet, Vocabulary};
 
     /// Tokens that cross quotes, spell by escapes, and cut characters.
-    const TOKENS: [&[u8]; 38] = [
+    const TOKENS: [&[u8]; 46] = [
         b"a",
         b"b",
         b"ab",
@@ -230,6 +228,14 @@ mod tests {
         b"u0061\":1",
         b"\\u00",
         b"61",
+        b"\\u",
+        b"\\u03",
+        b"u0",
+        b"0",
+        b"6",
+        b"e9",
+        b"\\ud8",
+        b"\":[",
         b"\\/b\":",
         b"\\n",
         b"n\"",
@@ -251,8 +257,8 @@ mod tests {
     fn compare(schema: &str, texts: &[&str]) {
         let tokens = TOKENS.iter().map(|bytes| Token::Text(bytes.to_vec())).chain([Token::End]);
         let vocabulary = Vocabulary::new(tokens).unwrap();
-        for canonical in [false, true] {
-            let options = Options { canonical_escapes: canonical, ..Options::default() };
+        for (canonical, max_depth) in [(false, 1_000), (true, 2)] {
+            let options = Options { canonical_escapes: canonical, plain_numbers: canonical, max_depth, ..Options::default() };
             let schema = JsonSchema::parse_with_options(schema, &options).unwrap();
             for text in texts {
                 for end in 0..=text.len() {
@@ -294,12 +300,27 @@ mod tests {
         ] {
             compare(&format!(r#"{{"type": "object", {rules}}}"#), &texts);
         }
+        // Values that nest deeper than the options have it.
+        let nested = r#""properties": {"a": {"items": {"type": "array"}, "minItems": 1, "type": "array"}, "b": {}}"#;
+        for rules in [
+            "",
+            r#", "additionalProperties": false"#,
+            r#", "additionalProperties": {"required": ["b"], "properties": {"b": {"type": "object"}}, "type": "object"}"#,
+        ] {
+            compare(&format!(r#"{{"type": "object", {nested}{rules}}}"#), &texts);
+        }
         compare(r#"{"items": {"type": "object"}, "uniqueItems": true}"#, &[r#"[{"a":"b"},{"a":"b"},{"b":1}]"#, r#"[{"a":1},{"ab":1}]"#]);
     }
 
     #[test]
     fn masks_of_strings_and_numbers_are_single_answers() {
-        let texts = ["[\"ab\",\"\\u0061\",\"aab\"]", "[\"aaaaaaaa\",\"é\"]", "[12,1.5,1e1,-1]", "[\"\",\"b\\n\",\"a/\"]"];
+        let texts = [
+            "[\"ab\",\"\\u0061\",\"aab\"]",
+            "[\"aaaaaaaa\",\"é\"]",
+            "[12,1.5,1e1,-1]",
+            "[-0.5,1234567890123456.7]",
+            "[\"\",\"b\\n\",\"a/\"]",
+        ];
         for items in [
             r#"{"type": "string"}"#,
             r#"{"maxLength": 3}"#,

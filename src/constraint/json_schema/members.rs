@@ -2,6 +2,7 @@
 
 use super::JsonSchema;
 use super::container::{Body, ObjectMembers};
+use super::escape::Begun;
 use super::expected::{ExpectedBuilder, ExpectedId, Meaning};
 use super::node::{Kind, Node, NodeId, ObjectRules};
 use super::plan::{Plan, Verdict, Verdicts};
@@ -19,7 +20,9 @@ pub(super) struct ObjectPlan {
     /// The number of patterns of all entries.
     patterns: usize,
     /// Whether any rule restricts names by themselves.
-    pub(super) judges_names: bool,
+    judges_names: bool,
+    /// Whether one may, where the options limit how deep values nest.
+    judges_deep_names: bool,
     /// Whether a verdict may change by a property's being there.
     pub(super) presence_matters: bool,
 }
@@ -58,7 +61,7 @@ impl JsonSchema {
         plan.object.get_or_init(|| {
             let mut declared: Vec<Declared> = Vec::new();
             let mut position = 0;
-            let (mut patterns, mut judges_names) = (0, false);
+            let (mut patterns, mut judges_names, mut judges_deep_names) = (0, false, false);
             let presence_matters = plan.presence_matters();
             for (_, node) in self.entries_by_kind(plan, Kind::Object) {
                 let rules = &node.objects;
@@ -67,6 +70,7 @@ impl JsonSchema {
                     || rules.max_properties.is_some()
                     || rules.additional == Some(NodeId::NONE)
                     || rules.unevaluated == Some(NodeId::NONE);
+                judges_deep_names |= rules.additional.is_some() || rules.unevaluated.is_some();
                 for name in &rules.order {
                     declared.push(Declared { name: name.clone(), expected: OnceLock::new(), position });
                     position += 1;
@@ -74,7 +78,7 @@ impl JsonSchema {
             }
             declared.sort_by(|a, b| (&a.name, a.position).cmp(&(&b.name, b.position)));
             declared.dedup_by(|later, first| later.name == first.name);
-            ObjectPlan { declared, others: boxcar::Vec::new(), patterns, judges_names, presence_matters }
+            ObjectPlan { declared, others: boxcar::Vec::new(), patterns, judges_names, judges_deep_names, presence_matters }
         })
     }
 
@@ -132,6 +136,11 @@ impl JsonSchema {
         let expected = self.build_property(plan, name);
         properties.others.push((patterns, expected));
         expected
+    }
+
+    /// A name that `properties` lists, as it stands there.
+    pub(super) fn declared_name(&self, object: &Body, name: &str) -> Option<Arc<str>> {
+        Some(self.object_plan(self.plan_around(object)?).declared(name)?.name.clone())
     }
 
     fn patterns_matching(&self, plan: &Plan, name: &str) -> Patterns {
@@ -194,51 +203,52 @@ impl JsonSchema {
         expected.finish(&self.table, &self.nodes)
     }
 
-    /// The entries that fail because no property with a name that begins so may come, or, where
-    /// `complete`, none that is called so; each with the reason.
-    pub(super) fn failing_by_name(&self, object: &Body, name: &[u8], complete: bool) -> SmallVec<[(u16, Reason); 2]> {
+    /// Whether any rule restricts the names of an object by themselves.
+    pub(super) fn judges_names(&self, object: &Body) -> bool {
+        self.plan_around(object).is_some_and(|plan| {
+            let plan = self.object_plan(plan);
+            plan.judges_names || (plan.judges_deep_names && self.is_deep(object))
+        })
+    }
+
+    /// Whether an object may have but those properties that the rules name.
+    pub(super) fn is_closed(&self, object: &Body, rules: &ObjectRules) -> bool {
+        rules.additional.is_some_and(|additional| self.forbids(object, additional))
+    }
+
+    /// The entries that fail because no property with a name that begins so may come; each with the reason.
+    pub(super) fn failing_by_name(&self, object: &Body, name: Begun) -> SmallVec<[(u16, Reason); 2]> {
         let mut failing = SmallVec::new();
-        let (Some(plan), Some(members)) = (self.plan_around(object), object.object()) else { return failing };
-        if !self.object_plan(plan).judges_names {
-            return failing;
-        }
+        let (Some(plan), true) = (self.plan_around(object), self.judges_names(object)) else { return failing };
         for (at, node) in self.open_entries(object) {
-            if let Some(reason) = self.refused_name(plan, members, at, &node.objects, name, complete) {
+            if let Some(reason) = self.refused_name(plan, object, at, &node.objects, name) {
                 failing.push((at, reason));
             }
         }
         failing
     }
 
-    fn refused_name(
-        &self,
-        plan: &Plan,
-        object: &ObjectMembers,
-        at: u16,
-        rules: &ObjectRules,
-        name: &[u8],
-        complete: bool,
-    ) -> Option<Reason> {
-        let is_begun = |other: &str| if complete { other.as_bytes() == name } else { other.as_bytes().starts_with(name) };
+    fn refused_name(&self, plan: &Plan, around: &Body, at: u16, rules: &ObjectRules, name: Begun) -> Option<Reason> {
+        let object = around.object()?;
         if let Some(max) = rules.max_properties {
             let missing = || rules.required.iter().filter(|required| !object.seen.contains(required));
             let left = max.saturating_sub(object.seen.len() as u64);
             let needed = missing().count() as u64;
-            if left == 0 || (left <= needed && !missing().any(|required| is_begun(required))) {
+            if left == 0 || (left <= needed && !missing().any(|required| name.may_be(required))) {
                 return Some(Reason::MaxProperties);
             }
         }
         if let Some(names) = rules.names
-            && !self.may_be_string(names, name, complete)
+            && !self.may_be_string(names, name)
         {
             return Some(Reason::PropertyNames);
         }
-        let closed = rules.additional == Some(NodeId::NONE);
+        let closed = self.is_closed(around, rules);
         let last = if self.options.declared_order { self.last_position(plan, object) } else { None };
         let properties = self.object_plan(plan);
         let passed = |name: &str| object.seen.contains(name) || last.is_some_and(|last| properties.position(name) < last);
-        let may_come = |rules: &ObjectRules| names_begun(rules, name, complete, passed);
-        if !(closed || rules.unevaluated == Some(NodeId::NONE)) || may_come(rules) {
+        let may_come = |rules: &ObjectRules| self.has_name(around, rules, name, passed);
+        if !(closed || rules.unevaluated.is_some_and(|node| self.forbids(around, node))) || may_come(rules) {
             return None;
         }
         if closed {
@@ -254,6 +264,16 @@ impl JsonSchema {
             rules.additional.is_some() || rules.unevaluated.is_some() || may_come(rules)
         };
         (!plan.evaluates(at, &all_open, &|_| Verdict::Open, &own)).then_some(Reason::UnevaluatedProperties)
+    }
+
+    /// Whether a name that begins so is one of `properties` or of a pattern, and may have a value. A listed name
+    /// that has `passed` does not come again.
+    fn has_name(&self, around: &Body, rules: &ObjectRules, name: Begun, passed: impl Fn(&str) -> bool) -> bool {
+        let at = rules.properties.partition_point(|(other, _)| other.as_bytes() < name.text);
+        let begun = rules.properties[at..].iter().take_while(|(other, _)| other.as_bytes().starts_with(name.text));
+        let listed = begun.filter(|(other, _)| name.may_be(other) && (name.is_complete() || !passed(other)));
+        listed.into_iter().any(|(_, node)| !self.forbids(around, *node))
+            || rules.patterns.iter().any(|(pattern, node)| !self.forbids(around, *node) && pattern.may_match(name))
     }
 
     /// The place in the order of the schema of the last property listed there that the object has.
@@ -297,18 +317,4 @@ impl ObjectPlan {
         declared.sort_by_key(|declared| declared.position);
         declared.into_iter().map(|declared| &declared.name).collect()
     }
-}
-
-/// Whether a name that begins so, or is this where `complete`, is one of `properties` or of a pattern.
-/// A listed name that has `passed` does not come again.
-fn names_begun(rules: &ObjectRules, name: &[u8], complete: bool, passed: impl Fn(&str) -> bool) -> bool {
-    let at = rules.properties.partition_point(|(other, _)| other.as_bytes() < name);
-    let listed = rules.properties[at..].iter().take_while(|(other, _)| match complete {
-        true => other.as_bytes() == name,
-        false => other.as_bytes().starts_with(name),
-    });
-    if listed.filter(|(_, node)| *node != NodeId::NONE).any(|(other, _)| complete || !passed(other)) {
-        return true;
-    }
-    rules.patterns.iter().filter(|(_, node)| *node != NodeId::NONE).any(|(pattern, _)| pattern.may_match(name, complete))
 }

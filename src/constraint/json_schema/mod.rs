@@ -13,19 +13,23 @@
 //! - *Rules of scalars*: `strings.rs` over `pattern/` and `format/`; `number.rs` over `decimal.rs`.
 //! - *What judges a value*: `plan.rs` unrolls what applies to one value, `expected.rs` numbers what is asked
 //!   of a value that is to come, `members.rs` tells what the members of a container are sent to.
-//! - *The text so far*: `machine.rs` is the byte automaton, with `text.rs`, `open_string.rs`,
+//! - *The text so far*: `machine.rs` is the byte automaton, with `text.rs`, `escape.rs`, `open_string.rs`,
 //!   `open_number.rs` and `layout.rs` for what is inside strings, numbers and white space; `container.rs` is
-//!   an open object or array, `value.rs` what is remembered of its members, `close.rs` the end of a value,
-//!   and `survival.rs` asks whether the document can still be completed.
-//! - *Looking ahead*: `mask.rs` for tokens, with `quoted.rs` for those inside quotes, `rest.rs` for what must still come, `outlook.rs` in words.
+//!   an open object or array, `value.rs` what is remembered of its members, `close.rs` the end of a value;
+//!   `survival.rs` asks whether the document can still be completed, `depth.rs` whether what comes next fits
+//!   into the levels that are left.
+//! - *Looking ahead*: `mask.rs` for tokens, with `quoted.rs` for those inside quotes, `rest.rs` for what must
+//!   still come, `outlook.rs` in words.
 //! - *Words*: `refusal.rs` and `place.rs`; `notes.rs` tells what of a schema is not enforced.
 
 mod close;
 mod compile;
 mod container;
 mod decimal;
+mod depth;
 mod documents;
 mod draft;
+mod escape;
 mod expected;
 mod format;
 mod keywords;
@@ -60,6 +64,7 @@ pub use options::Options;
 
 use super::{Constraint, ConstraintError, Rejection};
 use crate::vocab::{TokenSet, TokenTrie};
+use depth::Depths;
 use expected::{Expected, ExpectedId, PlanId, Table};
 use machine::Place;
 use node::{Node, NodeId};
@@ -91,6 +96,10 @@ pub struct JsonSchema {
     options: Options,
     /// Lower bounds on the bytes of a value, by node; worked out when asked for.
     least: OnceLock<Vec<u64>>,
+    /// And on its nesting.
+    depths: OnceLock<Depths>,
+    /// The most digits of a number, where the options want them written plainly.
+    most_digits: u32,
     notes: Vec<Note>,
 }
 
@@ -142,7 +151,17 @@ impl JsonSchema {
 
     fn of_nodes(nodes: Vec<Node>, root: NodeId, options: Options, notes: Vec<Note>) -> Self {
         let alone = nodes.iter().map(|_| OnceLock::new()).collect();
-        let mut schema = Self { nodes, table: Table::new(), alone, root: ExpectedId::NOTHING, options, least: OnceLock::new(), notes };
+        let mut schema = Self {
+            most_digits: open_number::most_digits(&nodes),
+            nodes,
+            table: Table::new(),
+            alone,
+            root: ExpectedId::NOTHING,
+            options,
+            least: OnceLock::new(),
+            depths: OnceLock::new(),
+            notes,
+        };
         schema.root = schema.expected_alone(root);
         schema
     }
@@ -196,7 +215,7 @@ impl Constraint for JsonSchema {
     }
 
     fn allows(&self, state: &JsonState, bytes: &[u8]) -> bool {
-        self.take(&mut state.clone(), bytes).is_ok()
+        self.is_more_of_the_same(state, bytes) || self.take(&mut state.clone(), bytes).is_ok()
     }
 
     fn may_end(&self, state: &JsonState) -> bool {

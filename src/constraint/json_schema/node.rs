@@ -7,6 +7,7 @@
 //! that nothing but scalars is ever compared.
 
 use super::decimal::Decimal;
+use super::escape::Characters;
 use super::number::NumberRules;
 use super::pattern::Pattern;
 use super::plan::Verdict;
@@ -81,10 +82,11 @@ impl Enumeration {
         self.strings.get(at).is_some_and(|string| string.as_bytes().starts_with(prefix))
     }
 
-    /// Whether a string of the list begins with `prefix` and is longer.
-    pub(super) fn goes_on(&self, prefix: &[u8]) -> bool {
-        let at = self.strings.partition_point(|string| string.as_bytes() <= prefix);
-        self.strings.get(at).is_some_and(|string| string.as_bytes().starts_with(prefix))
+    /// Whether a string of the list begins with `prefix` and goes on with one of the characters.
+    pub(super) fn goes_on(&self, prefix: &[u8], characters: &Characters) -> bool {
+        let first = self.strings.partition_point(|string| string.as_bytes() < prefix);
+        let count = self.strings[first..].partition_point(|string| string.as_bytes().starts_with(prefix));
+        characters.follow_in(&self.strings[first..first + count], prefix.len())
     }
 
     /// The least number of bytes that make a string of the list of `prefix`.
@@ -309,6 +311,13 @@ impl Node {
             (true, true) => Verdict::Holds,
             (true, false) => Verdict::Open,
         }
+    }
+
+    /// Whether a number that satisfies the node's own rules must be a whole one.
+    pub(super) fn wants_whole(&self) -> bool {
+        self.types.integer
+            || self.numbers.multiple_of.as_ref().is_some_and(Decimal::is_integer)
+            || self.enumeration.as_ref().is_some_and(|enumeration| enumeration.numbers.iter().all(Decimal::is_integer))
     }
 
     /// Whether a value of `kind` that is allowed satisfies the node's own rules for certain.

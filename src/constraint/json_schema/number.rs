@@ -44,6 +44,22 @@ pub(super) struct NumberRules {
     pub(super) multiple_of: Option<Decimal>,
 }
 
+/// The ways in which a number may be written on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spelling {
+    /// As JSON has it.
+    Any,
+    WithoutExponent,
+    /// Without an exponent, and zero without a minus.
+    Plain,
+}
+
+impl Spelling {
+    pub(super) fn without_exponent(self) -> Self {
+        if self == Self::Any { Self::WithoutExponent } else { self }
+    }
+}
+
 /// How many intervals of growing length are searched for a multiple before it is taken that there is one.
 const SEARCHED_INTERVALS: usize = 40;
 
@@ -75,12 +91,16 @@ impl NumberRules {
     }
 
     /// Whether the number begun with `text` may still come to satisfy the rules. `integer`: it must become
-    /// a whole number; `exponents`: it may be given an exponent.
-    pub(super) fn may_accept(&self, text: &str, integer: bool, exponents: bool) -> bool {
+    /// a whole number.
+    pub(super) fn may_accept(&self, text: &str, integer: bool, spelling: Spelling) -> bool {
         if self.is_empty() && (!integer || text.bytes().all(|byte| byte.is_ascii_digit())) {
             return true;
         }
         let begun = Begun::read(text);
+        let exponents = spelling == Spelling::Any;
+        if spelling == Spelling::Plain && begun.negative && begun.is_zero() && !self.has_other_than_zero(true) {
+            return false;
+        }
         // All values are multiples of this power of ten.
         let divisor = self.multiple_of.as_ref().map(Decimal::exponent);
         let unit = match (integer, divisor) {
@@ -309,6 +329,10 @@ mod tests {
         NumberRules { minimum: minimum.map(bound), maximum: maximum.map(bound), multiple_of: multiple_of.map(decimal) }
     }
 
+    fn spelling(exponents: bool) -> Spelling {
+        if exponents { Spelling::Any } else { Spelling::WithoutExponent }
+    }
+
     #[test]
     fn prefixes_that_can_no_longer_fall_in_range_are_dead() {
         let from_10_to_20 = rules(Some("10"), Some("20"), None);
@@ -334,23 +358,29 @@ mod tests {
             ("0.015e0", false, true, true),
             ("-", false, true, false),
         ] {
-            assert_eq!(from_10_to_20.may_accept(text, integer, exponents), possible, "{text}");
+            assert_eq!(from_10_to_20.may_accept(text, integer, spelling(exponents)), possible, "{text}");
         }
         let sevens = rules(Some("1"), Some("30"), Some("7"));
         for (text, possible) in [("1", true), ("2", true), ("3", false), ("7", true), ("8", false), ("15", false)] {
-            assert_eq!(sevens.may_accept(text, true, false), possible, "{text}");
+            assert_eq!(sevens.may_accept(text, true, Spelling::WithoutExponent), possible, "{text}");
         }
         let cents = rules(None, None, Some("0.01"));
         assert!(
-            cents.may_accept("3.14", false, false) && cents.may_accept("3.140", false, false) && !cents.may_accept("3.141", false, false)
+            cents.may_accept("3.14", false, Spelling::WithoutExponent)
+                && cents.may_accept("3.140", false, Spelling::WithoutExponent)
+                && !cents.may_accept("3.141", false, Spelling::WithoutExponent)
         );
-        assert!(rules(Some("1e400"), None, None).may_accept("9e39", false, true));
+        assert!(rules(Some("1e400"), None, None).may_accept("9e39", false, Spelling::Any));
     }
 
     #[test]
     fn a_huge_exponent_takes_no_time() {
         let third = rules(Some("1e999999999999"), Some("1e9999999999999"), Some("3"));
-        assert!(third.may_accept("3e", false, true) && third.may_accept("3", true, true) && !third.may_accept("3e-", false, true));
+        assert!(
+            third.may_accept("3e", false, Spelling::Any)
+                && third.may_accept("3", true, Spelling::Any)
+                && !third.may_accept("3e-", false, Spelling::Any)
+        );
     }
 
     /// All numbers of up to six bytes, some with an exponent.
@@ -384,7 +414,7 @@ mod tests {
                 let value = decimal(text);
                 if rules.accepts(&value) && (!integer || value.is_integer()) {
                     for end in 1..=text.len() {
-                        prop_assert!(rules.may_accept(&text[..end], integer, exponents), "{} of {text} by {rules:?}", &text[..end]);
+                        prop_assert!(rules.may_accept(&text[..end], integer, spelling(exponents)), "{} of {text} by {rules:?}", &text[..end]);
                     }
                 }
             }
@@ -406,7 +436,7 @@ mod tests {
                 (0..10u32.pow(more as u32)).map(move |digits| format!("{text}{digits:0more$}"))
             }));
             let has = (prefix == 0 && rules.accepts(&decimal("0"))) || (prefix > 0 && completions.into_iter().any(|text| rules.accepts(&decimal(&text))));
-            prop_assert_eq!(rules.may_accept(&text, true, false), has);
+            prop_assert_eq!(rules.may_accept(&text, true, Spelling::WithoutExponent), has);
         }
     }
 }

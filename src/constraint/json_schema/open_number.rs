@@ -1,10 +1,13 @@
 //! A number while it is written, and what the nodes think of it so far.
+//!
+//! Where numbers are to be written plainly ([`super::Options::plain_numbers`]) their digits are counted, so that
+//! none runs on without end; at the last one that may come the number is judged as if it had ended.
 
 use super::JsonSchema;
 use super::decimal::Decimal;
 use super::expected::ExpectedId;
 use super::node::Node;
-use super::number::{Bound, NumberRules};
+use super::number::{Bound, NumberRules, Spelling};
 use super::plan::{Verdict, Verdicts};
 use super::refusal::{Failure, Reason};
 use super::value::Value;
@@ -20,6 +23,10 @@ pub(super) struct OpenNumber {
     recorded: bool,
     /// The text so far, where any rule is open or the value is compared.
     text: Option<SmallVec<[u8; 16]>>,
+    /// How many there are, where numbers are written plainly; otherwise 0.
+    pub(super) digits: u32,
+    /// Whether there is but a minus and zeros, where numbers are written plainly.
+    minus_zero: bool,
 }
 
 /// Where in the spelling of a number it stands.
@@ -73,19 +80,39 @@ impl Phase {
 }
 
 impl OpenNumber {
-    pub(super) fn new(expected: ExpectedId, own: Verdicts, byte: u8, recorded: bool) -> Self {
+    pub(super) fn new(schema: &JsonSchema, expected: ExpectedId, own: Verdicts, byte: u8, recorded: bool) -> Self {
         let text = (recorded || own.contains(&Verdict::Open)).then(|| SmallVec::from_slice(&[byte]));
-        Self { phase: Phase::first(byte), expected, own, recorded, text }
+        let minus = byte == b'-';
+        let (digits, minus_zero) = if schema.options.plain_numbers { (u32::from(!minus), minus) } else { (0, false) };
+        Self { phase: Phase::first(byte), expected, own, recorded, text, digits, minus_zero }
+    }
+
+    /// Whether the number, were it to end, would be a zero with a minus, which numbers written plainly have not.
+    pub(super) fn is_minus_zero(&self) -> bool {
+        self.minus_zero
+    }
+
+    /// How many digits must still come, of numbers written plainly.
+    pub(super) fn digits_needed(&self) -> u32 {
+        u32::from(self.minus_zero || !self.phase.is_complete())
+    }
+
+    fn is_plain(&self) -> bool {
+        self.digits > 0 || self.minus_zero
     }
 
     /// Whether the byte is one more digit of a number that nothing is asked of.
     pub(super) fn stays_the_same(&self, byte: u8) -> bool {
-        self.text.is_none() && self.phase.next(byte) == Some(self.phase)
+        self.text.is_none() && !self.is_plain() && self.phase.next(byte) == Some(self.phase)
     }
 
     /// Takes one more byte, after which the number is in `phase`.
     pub(super) fn push(&mut self, phase: Phase, byte: u8) {
         self.phase = phase;
+        if self.is_plain() {
+            self.digits = self.digits.saturating_add(u32::from(byte.is_ascii_digit()));
+            self.minus_zero &= matches!(byte, b'0' | b'.');
+        }
         if let Some(text) = &mut self.text {
             text.push(byte);
         }
@@ -94,9 +121,13 @@ impl OpenNumber {
     /// Lets the entries fail that no number beginning so satisfies, and tells of the first.
     pub(super) fn judge_prefix(&mut self, schema: &JsonSchema) -> Failure {
         let text = self.text.take()?;
+        let spelling = if self.is_plain() { Spelling::Plain } else { Spelling::Any };
         let failure = {
             let text = std::str::from_utf8(&text).expect("numbers are written in ASCII");
-            self.judge(schema, |node| number_prefix_reason(node, text, schema.options.exponents))
+            match (self.is_plain() && self.digits >= schema.most_digits, Decimal::parse(text)) {
+                (true, Some(number)) => self.judge(schema, |node| number_reason(node, &number, true)),
+                _ => self.judge(schema, |node| number_prefix_reason(node, text, spelling)),
+            }
         };
         if self.recorded || self.own.contains(&Verdict::Open) {
             self.text = Some(text);
@@ -129,25 +160,44 @@ impl OpenNumber {
     }
 }
 
+/// The digits that a number of the usual floating point needs at most.
+const USUAL_DIGITS: i64 = 17;
+
+/// The most digits of a number that is written plainly: the usual ones, or as many as it takes to write a
+/// number between any two that the nodes name, and a multiple of one beyond another.
+pub(super) fn most_digits(nodes: &[Node]) -> u32 {
+    let (mut whole, mut decimals) = (0, 0);
+    for node in nodes {
+        let rules = &node.numbers;
+        let bounds = rules.minimum.iter().chain(&rules.maximum).map(|bound| &bound.value);
+        let listed = node.enumeration.iter().flat_map(|enumeration| &enumeration.numbers);
+        for number in bounds.chain(&rules.multiple_of).chain(listed) {
+            (whole, decimals) = (whole.max(number.magnitude()), decimals.max(-number.exponent()));
+        }
+    }
+    u32::try_from((whole.max(1) + decimals + 2).max(USUAL_DIGITS)).unwrap_or(u32::MAX)
+}
+
 /// Longer lists of numbers are asked only when a number has ended.
 const LISTED_NUMBERS: usize = 256;
 
-fn number_prefix_reason(node: &Node, text: &str, exponents: bool) -> Option<Reason> {
+fn number_prefix_reason(node: &Node, text: &str, spelling: Spelling) -> Option<Reason> {
     let integer = node.types.integer;
-    let exponents = exponents && !node.types.plain;
+    let spelling = if node.types.plain { spelling.without_exponent() } else { spelling };
     if node.types.plain && text.contains(['.', 'e', 'E']) {
         return Some(Reason::Integer);
     }
-    if integer && !exponents && text.split_once('.').is_some_and(|(_, decimals)| decimals.bytes().any(|digit| digit != b'0')) {
+    if integer && spelling != Spelling::Any && text.split_once('.').is_some_and(|(_, decimals)| decimals.bytes().any(|digit| digit != b'0'))
+    {
         return Some(Reason::Integer);
     }
-    if !node.numbers.may_accept(text, integer, exponents) {
+    if !node.numbers.may_accept(text, integer, spelling) {
         return Some(Reason::Number);
     }
     let enumeration = node.enumeration.as_ref().filter(|enumeration| enumeration.numbers.len() <= LISTED_NUMBERS)?;
     let may_be = |value: &Decimal| {
         let bound = Some(Bound { value: value.clone(), exclusive: false });
-        NumberRules { minimum: bound.clone(), maximum: bound, multiple_of: None }.may_accept(text, value.is_integer(), exponents)
+        NumberRules { minimum: bound.clone(), maximum: bound, multiple_of: None }.may_accept(text, value.is_integer(), spelling)
     };
     (!enumeration.numbers.iter().any(may_be)).then_some(Reason::Enumeration)
 }

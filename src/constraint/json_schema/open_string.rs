@@ -6,6 +6,7 @@
 
 use super::JsonSchema;
 use super::container::Aside;
+use super::escape::{Begun, Characters, Follows};
 use super::expected::ExpectedId;
 use super::node::{Kind, Node, NodeId};
 use super::plan::{Plan, Verdict, Verdicts};
@@ -112,12 +113,17 @@ impl OpenString {
         if self.free {
             return None;
         }
-        let goes_on = self.inside != Inside::Between;
-        let failure = self.judge(schema, |string, node, states| {
-            string.prefix_reason(node, states).or_else(|| goes_on.then(|| string.stuck_reason(node, states)).flatten())
-        });
+        let characters = self.inside.characters(schema.options.canonical_escapes);
+        let failure = self.judge_begun(schema, characters.as_ref());
         self.free_if_decided(schema);
         failure
+    }
+
+    /// The same, where a text goes on with one of `characters`, if there are any.
+    fn judge_begun(&mut self, schema: &JsonSchema, characters: Option<&Characters>) -> Failure {
+        self.judge(schema, |string, node, states| {
+            string.prefix_reason(node, states).or_else(|| string.escape_reason(node, states, characters?))
+        })
     }
 
     /// Whether the string is longer than the options allow, or must become so.
@@ -244,21 +250,20 @@ impl OpenString {
         least
     }
 
-    /// Why a character must follow, and none can.
-    fn stuck_reason(&self, node: &Node, states: &[Option<RegexState>]) -> Option<Reason> {
-        // Inside a character as it stands its first byte is counted already.
-        if matches!(self.inside, Inside::Utf8 { .. }) {
-            return None;
-        }
-        let stuck = |(state, automaton): (&Option<RegexState>, &TextAutomaton)| state.is_some_and(|state| automaton.is_stuck(state));
-        if node.strings.max_length.is_some_and(|max| self.length >= max) {
+    /// Why none of the characters can follow.
+    fn escape_reason(&self, node: &Node, states: &[Option<RegexState>], characters: &Characters) -> Option<Reason> {
+        let rules = &node.strings;
+        let refuses = |(state, automaton): (&Option<RegexState>, &TextAutomaton)| {
+            state.is_some_and(|state| !rules.takes_one_of(characters, automaton, state, self.length))
+        };
+        if rules.max_length.is_some_and(|max| self.length >= max) {
             return Some(Reason::MaxLength);
         }
-        if let Some(at) = states.iter().zip(node.strings.automata()).position(stuck) {
+        if let Some(at) = states.iter().zip(rules.automata()).position(refuses) {
             return Some(Reason::Text(at));
         }
         match (&node.enumeration, &self.text) {
-            (Some(enumeration), Some(text)) if !enumeration.goes_on(text) => Some(Reason::Enumeration),
+            (Some(enumeration), Some(text)) if !enumeration.goes_on(text, characters) => Some(Reason::Enumeration),
             _ => None,
         }
     }
@@ -314,19 +319,19 @@ impl JsonSchema {
         entries.filter(|(_, (_, own))| **own == Verdict::Open).map(|(at, (entry, _))| (at, self.node(entry.node)))
     }
 
-    /// Whether a string that begins so (or that is this, where `complete`) may satisfy the node.
-    pub(super) fn may_be_string(&self, id: NodeId, text: &[u8], complete: bool) -> bool {
+    /// Whether a string that begins so may satisfy the node.
+    pub(super) fn may_be_string(&self, id: NodeId, begun: Begun) -> bool {
         let expected = self.expected_alone(id);
         let Some(plan) = self.expected(expected).plan.map(|plan| self.plan(plan)) else { return true };
         let mut string = OpenString::new(self, expected, plan.own_verdicts(Kind::String).clone(), false);
-        for byte in text {
+        for byte in begun.text {
             string.push(self, &[*byte]);
         }
-        if complete {
-            string.finish(self);
-        } else {
-            string.judge_prefix(self);
-        }
+        match begun.follows {
+            Follows::Nothing => string.finish(self),
+            Follows::Anything => string.judge_begun(self, None),
+            Follows::OneOf(characters) => string.judge_begun(self, Some(characters)),
+        };
         let mut verdicts = string.own;
         plan.combine(&mut verdicts, |_| Verdict::Fails, |_, _| true);
         verdicts[usize::from(plan.roots[0])] != Verdict::Fails

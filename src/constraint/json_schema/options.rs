@@ -5,7 +5,7 @@ use super::draft::Draft;
 
 /// Options of a [`super::JsonSchema`].
 ///
-/// Those that limit texts (all but the last five) are part of the constraint: a text beyond them is
+/// Those that limit texts (all but the last four) are part of the constraint: a text beyond them is
 /// refused, whatever the schema says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -27,9 +27,12 @@ pub struct Options {
     pub max_items: Option<u64>,
     /// The most properties of an object.
     pub max_properties: Option<u64>,
-    /// Whether numbers may have an exponent. Without, a number that leaves its bounds is refused at the
-    /// digit that does; with, `150e-1` may still become 15.
-    pub exponents: bool,
+    /// Whether numbers are written plainly: no exponent, no minus before zero, no decimal point in those that
+    /// the schema wants whole, and at most 17 digits (all that a 64-bit floating point tells apart), or as many
+    /// as it takes to write a number between any two that the schema names. A number that leaves its bounds is
+    /// then refused at the digit that does, where otherwise `150e-1` may still become 15; and none runs on
+    /// without end.
+    pub plain_numbers: bool,
     /// Whether keywords that the standard does not know are taken as annotations, as the standard has it.
     /// Otherwise they are errors, which catches misspelt ones.
     pub unknown_keywords: bool,
@@ -42,7 +45,7 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// 64 bytes of white space, 1,000 levels, no other limits, exponents; unknown keywords and formats are
+    /// 64 bytes of white space, 1,000 levels, no other limits, any spelling; unknown keywords and formats are
     /// errors; draft 2020-12, and no documents but the standard's meta-schemas.
     fn default() -> Self {
         Self {
@@ -54,7 +57,7 @@ impl Default for Options {
             max_string: None,
             max_items: None,
             max_properties: None,
-            exponents: true,
+            plain_numbers: false,
             unknown_keywords: false,
             format_is_annotation: false,
             draft: Draft::default(),

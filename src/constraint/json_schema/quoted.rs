@@ -7,10 +7,10 @@
 
 use super::JsonSchema;
 use super::container::Body;
+use super::escape::Characters;
 use super::machine::{JsonState, Place};
 use super::mask::Known;
 use super::members::Patterns;
-use super::node::NodeId;
 use super::open_string::OpenString;
 use super::pattern::Pattern;
 use super::strings::{StringRules, TextAutomaton};
@@ -172,7 +172,7 @@ impl<'a> Quoted<'a> {
         let mut after = Cursor { inside, ..*cursor };
         match decoded {
             Decoded::End => return Some(Next::Closed),
-            Decoded::Nothing if self.is_stuck(cursor) => return None,
+            Decoded::Nothing if !self.may_escape(cursor, &inside.characters(canonical)?) => return None,
             Decoded::Nothing => {}
             Decoded::Byte(byte) => self.push(&mut after, &[byte])?,
             Decoded::Character(character) => self.push(&mut after, character.encode_utf8(&mut [0; 4]).as_bytes())?,
@@ -180,11 +180,23 @@ impl<'a> Quoted<'a> {
         Some(Next::Text(after))
     }
 
-    /// Whether no character may come.
-    fn is_stuck(&self, cursor: &Cursor) -> bool {
-        let Rules::Text { max_length, automaton, .. } = &self.rules else { return false };
-        max_length.is_some_and(|max| cursor.length >= max)
-            || automaton.zip(cursor.automaton).is_some_and(|(automaton, state)| automaton.is_stuck(state))
+    /// Whether one of the characters may come.
+    fn may_escape(&self, cursor: &Cursor, characters: &Characters) -> bool {
+        match &self.rules {
+            Rules::AnyName => true,
+            Rules::Text { max_length, strings, automaton, .. } => {
+                let taken = |((strings, automaton), state): ((&&StringRules, &&TextAutomaton), RegexState)| {
+                    strings.takes_one_of(characters, automaton, state, cursor.length)
+                };
+                max_length.is_none_or(|max| cursor.length < max)
+                    && strings.as_ref().zip(automaton.as_ref()).zip(cursor.automaton).is_none_or(taken)
+            }
+            Rules::OneOf { texts, pattern } => {
+                let (low, high) = (cursor.texts.0 as usize, cursor.texts.1 as usize);
+                characters.follow_in(&texts[low..high], cursor.added as usize)
+                    || pattern.zip(cursor.automaton).is_some_and(|(pattern, state)| pattern.takes_one_of(characters, state))
+            }
+        }
     }
 
     fn push(&self, cursor: &mut Cursor, bytes: &[u8]) -> Option<()> {
@@ -293,13 +305,14 @@ impl JsonSchema {
             let new = |name: &&Arc<str>| !object.has_seen(name);
             let missing = || rules.required.iter().filter(new).map(|name| &**name);
             let left = rules.max_properties.map(|max| max.saturating_sub(members.seen.len() as u64));
-            let closed = rules.additional == Some(NodeId::NONE);
+            let closed = self.is_closed(object, rules);
             let full = left.is_some_and(|left| left <= missing().count() as u64);
-            is_exact &= rules.names.is_none() && (rules.unevaluated != Some(NodeId::NONE) || rules.additional.is_some());
+            is_exact &=
+                rules.names.is_none() && (rules.additional.is_some() || rules.unevaluated.is_none_or(|node| !self.forbids(object, node)));
             if !closed && !full {
                 continue;
             }
-            let patterns = rules.patterns.iter().filter(|(_, node)| *node != NodeId::NONE).map(|(pattern, _)| pattern);
+            let patterns = rules.patterns.iter().filter(|(_, node)| !self.forbids(object, *node)).map(|(pattern, _)| pattern);
             let patterns: Vec<_> = patterns.filter(|_| !full).collect();
             if asked.is_some() || patterns.len() > 1 || (closed && full) || self.survives(object, &[entry]) {
                 is_exact = false;
@@ -308,7 +321,7 @@ impl JsonSchema {
             let listed = if full {
                 missing().collect()
             } else {
-                let possible = rules.properties.iter().filter(|(_, node)| *node != NodeId::NONE).map(|(name, _)| name);
+                let possible = rules.properties.iter().filter(|(_, node)| !self.forbids(object, *node)).map(|(name, _)| name);
                 possible.filter(new).map(|name| &**name).collect()
             };
             asked = Some(Names { listed, pattern: patterns.first().copied() });

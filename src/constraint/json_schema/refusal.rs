@@ -34,12 +34,17 @@ pub(super) enum Reason {
     MaxItems,
     /// No value may stand where the next item would.
     NoItem,
+    /// Whatever the value, it would nest deeper than the options allow.
+    TooDeep,
     UniqueItems,
     Contains,
 }
 
 /// A node's rule that has just failed.
 pub(super) type Failure = Option<(NodeId, Reason)>;
+
+/// What the options want where values would nest too deep.
+pub(super) const NO_DEEPER: &str = "no deeper nesting, as the options limit it";
 
 /// A refusal: of JSON itself, of an option, or of the schema.
 #[derive(Clone, Debug)]
@@ -81,7 +86,7 @@ impl Reason {
             Self::Kind if node.types.kinds == 0 => "",
             Self::Kind | Self::Integer => "type",
             // The node of an enumeration stands where the keyword does, or its schema does.
-            Self::Enumeration | Self::Number => "",
+            Self::Enumeration | Self::Number | Self::TooDeep => "",
             Self::MinLength => "minLength",
             Self::MaxLength => "maxLength",
             Self::Text(at) => node.strings.automaton_words(*at).1,
@@ -124,6 +129,7 @@ impl Reason {
             Self::UnevaluatedProperties => "no properties that the schema does not name".to_owned(),
             Self::UnevaluatedItems => "no items that the schema does not describe".to_owned(),
             Self::NoItem => "no further item".to_owned(),
+            Self::TooDeep => NO_DEEPER.to_owned(),
             Self::MinItems => format!("at least {} items", node.arrays.min_items.unwrap_or(0)),
             Self::MaxItems => format!("at most {} items", node.arrays.max_items.unwrap_or(0)),
             Self::UniqueItems => "an item that the array does not hold yet".to_owned(),

@@ -51,10 +51,6 @@ impl JsonSchema {
         }
     }
 
-    pub(super) fn judges_names(&self, object: &Body) -> bool {
-        self.plan_around(object).is_some_and(|plan| self.object_plan(plan).judges_names)
-    }
-
     /// A lower bound on the bytes from here to the end of the text.
     pub(super) fn fewest_bytes(&self, state: &JsonState) -> u64 {
         let mut containers: Vec<&Arc<Container>> = Vec::new();

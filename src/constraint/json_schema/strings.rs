@@ -5,6 +5,7 @@
 //! in code points, and held against how many of them each state of an automaton still needs and still can
 //! take. What no automaton tells is checked when the string ends.
 
+use super::escape::Characters;
 use super::format::Format;
 use super::pattern::Pattern;
 use crate::constraint::automaton::{Problem, Remaining, StateMasks};
@@ -93,11 +94,6 @@ impl TextAutomaton {
     pub(super) fn fewest_bytes(&self, state: RegexState) -> u64 {
         self.regex.closing_cost(&state).unwrap_or(0) as u64
     }
-
-    /// Whether no character may come at `state`.
-    pub(super) fn is_stuck(&self, state: RegexState) -> bool {
-        self.regex.is_stuck(state)
-    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -164,6 +160,12 @@ impl StringRules {
         }
         let most = u64::from(remaining.most?);
         self.min_length.is_some_and(|min| length + most < min).then_some(Limit::Min)
+    }
+
+    /// Whether one of the characters may come in a string of `length` code points that is at `state`.
+    pub(super) fn takes_one_of(&self, characters: &Characters, automaton: &TextAutomaton, state: RegexState, length: u64) -> bool {
+        let good = |state| self.length_refusal(automaton, state, length + 1).is_none();
+        characters.can_be_taken(state, |state, byte| automaton.next(state, byte), good)
     }
 
     /// What the rules of an automaton ask for, and their keyword where it is one.

@@ -3,12 +3,15 @@
 
 use super::JsonSchema;
 use super::container::{Body, Container};
+use super::escape::{Begun, Follows};
 use super::expected::{Expected, Meaning};
 use super::machine::{JsonState, Place, Step};
 use super::node::Kind;
+use super::open_number::OpenNumber;
 use super::open_string::OpenString;
 use super::plan::{Plan, Verdict};
 use super::refusal::{Failure, Reason, Refusal};
+use super::text::Inside;
 use smallvec::SmallVec;
 
 impl JsonSchema {
@@ -63,6 +66,20 @@ impl JsonSchema {
         }
     }
 
+    /// Whether the document can be completed only if the number in progress becomes a whole one.
+    pub(super) fn must_be_whole(&self, state: &JsonState, number: &OpenNumber) -> bool {
+        let expected = self.expected(number.expected);
+        let Some(plan) = expected.plan.map(|plan| self.plan(plan)) else { return false };
+        let mut verdicts = number.own.clone();
+        for (own, entry) in verdicts.iter_mut().zip(&plan.entries) {
+            if *own == Verdict::Open && self.node(entry.node).wants_whole() {
+                *own = Verdict::Fails;
+            }
+        }
+        plan.combine(&mut verdicts, |_| Verdict::Fails, |_, _| true);
+        !self.survives_roots(state.top.as_deref(), expected, plan, &verdicts)
+    }
+
     /// Whether the document could be completed if this entry of an open string failed.
     pub(super) fn survives_without(&self, state: &JsonState, string: &OpenString, failing: usize) -> bool {
         let expected = self.expected(string.expected);
@@ -86,8 +103,7 @@ impl JsonSchema {
                 failing.push((at, Reason::MaxItems));
             }
         }
-        let impossible = self.expected(self.expected_item(top)).impossible.iter().filter(|entry| top.is_open(**entry));
-        failing.extend(impossible.map(|entry| (*entry, Reason::NoItem)));
+        failing.extend(self.impossible(top, self.expected(self.expected_item(top)), Reason::NoItem));
         if failing.is_empty() {
             return Ok(());
         }
@@ -106,8 +122,10 @@ impl JsonSchema {
     }
 
     /// Whether some property with a name that begins so may come.
-    pub(super) fn name_survives(&self, object: &Body, name: &[u8]) -> Step {
-        let failing = self.failing_by_name(object, name, false);
+    pub(super) fn name_survives(&self, object: &Body, name: &[u8], inside: Inside) -> Step {
+        let characters = inside.characters(self.options.canonical_escapes);
+        let follows = characters.as_ref().map_or(Follows::Anything, Follows::OneOf);
+        let failing = self.failing_by_name(object, Begun { text: name, follows });
         if failing.is_empty() { Ok(()) } else { self.survives_or(object, &failing) }
     }
 

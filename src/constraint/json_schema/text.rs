@@ -113,10 +113,15 @@ fn hex(digits: u8, value: u16, high: Option<u16>, byte: u8) -> Result<(Inside, D
     let code = match high {
         None if (0xD800..0xDC00).contains(&value) => return Ok((Inside::Surrogate { high: value, backslash: false }, Decoded::Nothing)),
         None => u32::from(value),
-        Some(high) => 0x10000 + (u32::from(high - 0xD800) << 10) + u32::from(value - 0xDC00),
+        Some(high) => pair(high, value),
     };
     let character = char::from_u32(code).expect("surrogates were refused digit by digit");
     Ok((Inside::Between, Decoded::Character(character)))
+}
+
+/// The code point of a surrogate pair.
+pub(super) fn pair(high: u16, low: u16) -> u32 {
+    0x10000 + (u32::from(high - 0xD800) << 10) + u32::from(low - 0xDC00)
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! What a keyword does to a query: it moves an expression on, or ends a clause and begins the next.
 
-use super::expression::{Expression, Place, Want};
+use super::expression::{Expression, Place, Uses, Want};
 use super::keywords::{FUNCTIONS, Keyword};
 use super::scope::{Clause, ColumnName, Output, Scope};
-use super::syntax::{At, Language, Open, SubqueryKind, Syntax};
+use super::syntax::{At, Frame, Language, Open, SubqueryKind, Syntax};
 use std::sync::Arc;
 
 impl Language {
@@ -23,9 +23,16 @@ impl Language {
             }
             (At::Join { outer: true }, Keyword::Outer) => Some(syntax.at(At::Join { outer: false })),
             (At::Join { .. }, Keyword::Join) => Some(syntax.at(At::Source { joined: true })),
+            (At::By, Keyword::By) if matches!(syntax.open(), Some(Open::Over { .. })) => {
+                Some(syntax.at(window_term(syntax.frame.as_deref()?)))
+            }
             (At::By, Keyword::By) => Some(self.term(syntax, Scope::clone(&syntax.scope))),
-            (At::Term { direction: true }, Keyword::Asc | Keyword::Desc) if syntax.scope.clause == Clause::Order => {
-                Some(syntax.at(At::Term { direction: false }))
+            (At::Term { direction: true, .. }, Keyword::Asc | Keyword::Desc) if syntax.is_ordering() => Some(syntax.at(DIRECTED)),
+            (At::Term { nulls: true, .. }, Keyword::Nulls) if syntax.is_ordering() => Some(syntax.at(At::Nulls)),
+            (At::Nulls, Keyword::First | Keyword::Last) => Some(syntax.at(At::Term { direction: false, nulls: false })),
+            (At::Window, Keyword::Partition | Keyword::Order) => {
+                let frame = syntax.frame.as_deref()?;
+                Some(syntax.reopening(frame, Open::Over { order: keyword == Keyword::Order, terms: 0 }, At::By))
             }
             (At::Case, Keyword::When) => {
                 let when = Expression::new(Want::Condition, syntax.frame.as_deref()?.outer.aggregates);
@@ -56,14 +63,18 @@ impl Language {
             Keyword::Cast => opens.then(|| syntax.at(At::Cast { expression })),
             Keyword::When | Keyword::Then | Keyword::Else | Keyword::End => self.in_case(syntax, expression, keyword),
             Keyword::As if syntax.open() == Some(&Open::Cast) => {
-                expression.is_value().then(|| syntax.at(At::TypeName { has_aggregate: expression.has_aggregate }))
+                expression.is_value().then(|| syntax.at(At::TypeName { uses: expression.uses }))
             }
             Keyword::As => {
                 let scope = self.item_end(syntax).filter(|_| self.is_extended())?;
                 Some(syntax.within(scope, At::NewName))
             }
-            Keyword::Asc | Keyword::Desc if syntax.is_base() && syntax.scope.clause == Clause::Order => {
-                expression.is_value().then(|| syntax.at(At::Term { direction: false }))
+            Keyword::Asc | Keyword::Desc if syntax.is_ordering() => expression.is_value().then(|| syntax.at(DIRECTED)),
+            Keyword::Nulls if syntax.is_ordering() => expression.is_value().then(|| syntax.at(At::Nulls)),
+            Keyword::Over => Some(syntax.at(At::Over { expression: expression.over()? })),
+            Keyword::Order if matches!(syntax.open(), Some(Open::Over { order: false, .. })) => {
+                let frame = syntax.frame.as_deref().filter(|_| expression.is_value())?;
+                Some(syntax.reopening(frame, Open::Over { order: true, terms: 0 }, At::By))
             }
             _ => self.after_clause(syntax, keyword),
         }
@@ -79,8 +90,7 @@ impl Language {
             }
             (Open::Then { .. }, Keyword::Else) if expression.is_value() => go(Open::Else, Want::Value),
             (Open::Then { .. } | Open::Else, Keyword::End) if expression.is_value() => {
-                let has_aggregate = frame.outer.has_aggregate || expression.has_aggregate;
-                let outer = Expression { has_aggregate, ..frame.outer.operand() };
+                let outer = Expression { uses: frame.outer.uses | expression.uses, ..frame.outer.operand() };
                 Some(syntax.closing(frame, At::Expression(outer)))
             }
             _ => None,
@@ -153,12 +163,20 @@ impl Language {
     fn findable(&self, scope: &Scope, output: &Output) -> Output {
         match output {
             Output::Column { name: Some(ColumnName::Known(name)), .. } if scope.count_having(*name, &self.names) != 1 => {
-                Output::Column { name: None, aggregate: false }
+                Output::Column { name: None, uses: Uses::default() }
             }
-            Output::Column { name, .. } => Output::Column { name: name.clone(), aggregate: false },
-            _ => Output::Column { name: None, aggregate: false },
+            Output::Column { name, .. } => Output::Column { name: name.clone(), uses: Uses::default() },
+            _ => Output::Column { name: None, uses: Uses::default() },
         }
     }
+}
+
+/// After ASC or DESC.
+const DIRECTED: At = At::Term { direction: false, nulls: true };
+
+/// Where a term of a window's PARTITION BY or ORDER BY begins.
+pub(super) fn window_term(window: &Frame) -> At {
+    At::Expression(Expression::new(Want::Term, window.outer.aggregates))
 }
 
 /// NULL as a value: in arguments and in the branches of CASE, where it is of use.
@@ -170,7 +188,7 @@ fn null_operand(syntax: &Syntax, expression: Expression) -> Option<Expression> {
 fn distinct_argument(syntax: &Syntax, expression: Expression) -> Option<Syntax> {
     match (syntax.frame.as_deref()?, syntax.open()?) {
         (frame, Open::Call { function, arguments: 0, distinct: false })
-            if expression.is_empty() && FUNCTIONS[usize::from(*function)].aggregate =>
+            if expression.is_empty() && FUNCTIONS[usize::from(*function)].is_aggregate() =>
         {
             Some(syntax.reopening(frame, Open::Call { function: *function, arguments: 0, distinct: true }, syntax.at))
         }

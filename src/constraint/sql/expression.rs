@@ -6,6 +6,7 @@
 //! `(a + 1) > 2` and `(a > 2)` the same parenthesis turns out to be of either; its end decides.
 
 use super::names::NameId;
+use std::ops::BitOr;
 
 /// What an expression is, once it is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +56,25 @@ pub(super) enum Place {
     Is,
     /// IS NOT.
     IsNot,
+    /// The call of a window function: OVER must come.
+    Window,
+}
+
+/// The calls in an expression that matter outside it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Uses {
+    /// An aggregate, without OVER.
+    pub aggregate: bool,
+    /// A window function.
+    pub window: bool,
+}
+
+impl BitOr for Uses {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self { aggregate: self.aggregate || other.aggregate, window: self.window || other.window }
+    }
 }
 
 /// An expression as far as it is written.
@@ -65,8 +85,10 @@ pub(super) struct Expression {
     pub place: Place,
     /// Whether aggregates may be called.
     pub aggregates: bool,
-    /// Whether one was.
-    pub has_aggregate: bool,
+    /// What was called so far.
+    pub uses: Uses,
+    /// After a call that OVER may follow: what was called before it.
+    pub call: Option<Uses>,
     /// The column that is all of it.
     pub column: Option<NameId>,
     /// The operators and connectives so far.
@@ -75,12 +97,12 @@ pub(super) struct Expression {
 
 impl Expression {
     pub fn new(want: Want, aggregates: bool) -> Self {
-        Self { want, side: Side::Left, place: Place::Start, aggregates, has_aggregate: false, column: None, operators: 0 }
+        Self { want, side: Side::Left, place: Place::Start, aggregates, uses: Uses::default(), call: None, column: None, operators: 0 }
     }
 
     /// The next of a list.
     pub fn next(self, want: Want) -> Self {
-        Self { has_aggregate: self.has_aggregate, ..Self::new(want, self.aggregates) }
+        Self { uses: self.uses, ..Self::new(want, self.aggregates) }
     }
 
     /// Whether an operand may come.
@@ -111,7 +133,7 @@ impl Expression {
     /// After an operand, which is a value.
     pub fn operand(self) -> Self {
         let want = if self.want == Want::Term { Want::Value } else { self.want };
-        Self { want, place: Place::After, column: None, ..self }
+        Self { want, place: Place::After, call: None, column: None, ..self }
     }
 
     /// After a condition in the place of an operand, if it may stand there.
@@ -124,6 +146,7 @@ impl Expression {
     pub fn arithmetic(self, most: u8) -> Option<Self> {
         (self.place == Place::After && self.operators < most).then_some(Self {
             place: Place::Operand,
+            call: None,
             column: None,
             operators: self.operators + 1,
             ..self
@@ -142,6 +165,7 @@ impl Expression {
             want: Want::Condition,
             side: Side::Right,
             place: Place::Operand,
+            call: None,
             column: None,
             ..self
         })
@@ -163,7 +187,7 @@ impl Expression {
             Place::Start if matches!(self.want, Want::Condition | Want::Either) => {
                 Some(Self { want: Want::Condition, place: Place::Negated, ..self })
             }
-            Place::After if self.is_compared() => Some(Self { want: Want::Condition, place: Place::Not, column: None, ..self }),
+            Place::After if self.is_compared() => Some(Self { want: Want::Condition, place: Place::Not, call: None, column: None, ..self }),
             Place::Is => Some(Self { place: Place::IsNot, ..self }),
             _ => None,
         }
@@ -172,7 +196,7 @@ impl Expression {
     /// After IS.
     pub fn is(self) -> Option<Self> {
         let compared = self.place == Place::After && self.is_compared();
-        compared.then_some(Self { want: Want::Condition, place: Place::Is, column: None, ..self })
+        compared.then_some(Self { want: Want::Condition, place: Place::Is, call: None, column: None, ..self })
     }
 
     /// After NULL, where it ends IS NULL.
@@ -188,9 +212,16 @@ impl Expression {
         (self.complete() == Some(Kind::Condition) && self.operators < most).then_some(Self {
             side: Side::Left,
             place: Place::Start,
+            call: None,
             operators: self.operators + 1,
             ..self
         })
+    }
+
+    /// After OVER: the call before it is no aggregate.
+    pub fn over(self) -> Option<Self> {
+        let before = self.call.filter(|_| matches!(self.place, Place::After | Place::Window))?;
+        Some(Self { uses: Uses { window: true, ..before }, ..self.operand() })
     }
 
     /// What it is, if it may end here.

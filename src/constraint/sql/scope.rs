@@ -7,6 +7,7 @@
 //! search over sets of tables), so FROM can never turn out to be impossible. This is the guard of PICARD
 //! (Scholak et al. 2021, arXiv 2109.05093), made into a statement about what may come next.
 
+use super::expression::Uses;
 use super::names::{AliasId, NameId, Names, TableId, TableSet};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -38,7 +39,7 @@ pub(super) enum ColumnName {
 pub(super) enum Output {
     Column {
         name: Option<ColumnName>,
-        aggregate: bool,
+        uses: Uses,
     },
     /// `*`, before FROM is closed.
     Star,
@@ -381,17 +382,17 @@ impl Scope {
         named.iter().filter(|name| named.iter().filter(|other| other == name).count() == 1).map(|name| (*name).clone()).collect()
     }
 
-    /// The column aliases that the query made up, each with whether it names an aggregate.
-    pub fn select_aliases(&self) -> impl Iterator<Item = (&[u8], bool)> {
+    /// The column aliases that the query made up, each with what is called in the item that it names.
+    pub fn select_aliases(&self) -> impl Iterator<Item = (&[u8], Uses)> {
         self.outputs.iter().filter_map(|output| match output {
-            Output::Column { name: Some(ColumnName::New(name)), aggregate } => Some((&**name, *aggregate)),
+            Output::Column { name: Some(ColumnName::New(name)), uses } => Some((&**name, *uses)),
             _ => None,
         })
     }
 }
 
 fn spread(source: &Source, names: &Names, outputs: &mut SmallVec<[Output; 3]>) {
-    let mut push = |name: Option<ColumnName>| outputs.push(Output::Column { name, aggregate: false });
+    let mut push = |name: Option<ColumnName>| outputs.push(Output::Column { name, uses: Uses::default() });
     match &source.relation {
         Relation::Table(table) => names.columns(*table).iter().for_each(|name| push(Some(ColumnName::Known(*name)))),
         Relation::Derived(columns, width) => {

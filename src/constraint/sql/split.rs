@@ -8,7 +8,7 @@ pub struct SqlClause<'a> {
     pub keyword: &'static str,
     /// The offset of its first byte.
     pub start: usize,
-    /// Its text, keyword included, without white space around it.
+    /// Its text, keyword included, without white space around it and without a last `;`.
     pub text: &'a str,
 }
 
@@ -52,7 +52,11 @@ pub fn clauses(query: &str) -> Vec<SqlClause<'_>> {
         }
     }
     let ends = starts.iter().skip(1).map(|(start, _)| *start).chain([query.len()]);
-    starts.iter().zip(ends).map(|((start, keyword), end)| SqlClause { keyword, start: *start, text: query[*start..end].trim() }).collect()
+    starts
+        .iter()
+        .zip(ends)
+        .map(|((start, keyword), end)| SqlClause { keyword, start: *start, text: query[*start..end].trim_end_matches([';', ' ', '\n']) })
+        .collect()
 }
 
 /// The text with what does not matter taken out: case and white space outside quotes, a last `;`.

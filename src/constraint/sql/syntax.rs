@@ -5,7 +5,8 @@
 //! subqueries with the scopes they interrupt. All of it is shared between states, so that taking a token
 //! costs one small step. `tokens.rs` holds the steps, `lexer.rs` makes tokens of bytes.
 
-use super::expression::{Expression, Want};
+use super::expression::{Expression, Uses, Want};
+use super::keywords::{FUNCTIONS, Kind};
 use super::names::{NameId, Names};
 use super::scope::{Clause, Scope, SourceName};
 use super::{SqlOptions, SqlProfile};
@@ -33,6 +34,12 @@ pub(super) enum At {
     Call { function: u8, expression: Expression },
     /// After `count(*`.
     CallStar,
+    /// After the parenthesis of a function that takes no argument.
+    NoArgument,
+    /// After OVER.
+    Over { expression: Expression },
+    /// After the parenthesis of OVER.
+    Window,
     /// After `*` as an item.
     Star,
     /// After AS of an item.
@@ -53,8 +60,10 @@ pub(super) enum At {
     Join { outer: bool },
     /// After GROUP or ORDER.
     By,
-    /// After an ordinal, or ASC or DESC.
-    Term { direction: bool },
+    /// After an ordinal, ASC or DESC, or NULLS FIRST or LAST: whether ASC or DESC, and whether NULLS may come.
+    Term { direction: bool, nulls: bool },
+    /// After NULLS.
+    Nulls,
     /// After ORDER BY of a set operation: a column of the result.
     ResultColumn,
     /// After LIMIT or OFFSET.
@@ -72,9 +81,9 @@ pub(super) enum At {
     /// After CASE.
     Case,
     /// After AS of CAST.
-    TypeName { has_aggregate: bool },
+    TypeName { uses: Uses },
     /// After the type of CAST.
-    Typed { has_aggregate: bool },
+    Typed { uses: Uses },
     /// After `;`.
     Closed,
 }
@@ -99,6 +108,11 @@ pub(super) enum Open {
     },
     Else,
     Cast,
+    /// A window: in PARTITION BY or in its ORDER BY, after so many terms.
+    Over {
+        order: bool,
+        terms: u8,
+    },
     /// A subquery, with the scope around it.
     Subquery {
         kind: SubqueryKind,
@@ -197,17 +211,50 @@ impl Syntax {
         while let Some(Frame { open, below, .. }) = frame {
             match open {
                 Open::Subquery { .. } => return false,
-                Open::Call { function, .. } if super::keywords::FUNCTIONS[usize::from(*function)].aggregate => return true,
+                Open::Call { function, .. } if FUNCTIONS[usize::from(*function)].is_aggregate() => return true,
                 _ => frame = below.as_deref(),
             }
         }
         false
+    }
+
+    /// Whether a window, or an argument of a window function, is being written.
+    pub fn is_in_window(&self) -> bool {
+        let mut frame = self.frame.as_deref();
+        while let Some(Frame { open, below, .. }) = frame {
+            match open {
+                Open::Subquery { .. } => return false,
+                Open::Over { .. } => return true,
+                Open::Call { function, .. } if FUNCTIONS[usize::from(*function)].kind == Kind::Window => return true,
+                _ => frame = below.as_deref(),
+            }
+        }
+        false
+    }
+
+    /// Whether terms are written by which rows are ordered: ASC, DESC and NULLS may follow them.
+    pub fn is_ordering(&self) -> bool {
+        match self.open() {
+            Some(Open::Over { order, .. }) => *order,
+            _ => self.is_base() && self.scope.clause == Clause::Order,
+        }
     }
 }
 
 impl Language {
     pub fn is_extended(&self) -> bool {
         self.options.profile >= SqlProfile::Extended
+    }
+
+    pub fn is_analytic(&self) -> bool {
+        self.options.profile >= SqlProfile::Analytic
+    }
+
+    /// Whether a window function may be called: in the select list and in ORDER BY, not within another one.
+    pub fn may_call_window(&self, syntax: &Syntax) -> bool {
+        let scope = &syntax.scope;
+        let clause = scope.clause == Clause::Items || (scope.clause == Clause::Order && scope.first.is_none());
+        self.is_analytic() && clause && self.may_open(syntax) && !syntax.is_in_aggregate() && !syntax.is_in_window()
     }
 
     pub fn most_sources(&self) -> usize {

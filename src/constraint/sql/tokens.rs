@@ -1,7 +1,8 @@
 //! What each token does to a query: symbols and literals here, words in `words.rs`.
 
-use super::expression::{Expression, Kind, Place, Want};
-use super::keywords::FUNCTIONS;
+use super::clauses::window_term;
+use super::expression::{Expression, Kind, Place, Uses, Want};
+use super::keywords::{self, FUNCTIONS};
 use super::scope::{Clause, ColumnName, Output, Relation, Scope};
 use super::syntax::{At, Frame, Language, Open, SubqueryKind, Syntax};
 use smallvec::SmallVec;
@@ -73,7 +74,7 @@ impl Language {
         let scope = &syntax.scope;
         let outputs = if syntax.at == At::ResultColumn { scope.first.as_deref().unwrap_or_default() } else { &scope.outputs };
         match number.checked_sub(1).and_then(|place| outputs.get(place)) {
-            Some(Output::Column { aggregate, .. }) => !(*aggregate && scope.clause == Clause::Group),
+            Some(Output::Column { uses, .. }) => *uses == Uses::default() || scope.clause != Clause::Group,
             _ => false,
         }
     }
@@ -87,17 +88,24 @@ impl Language {
     pub fn literal(&self, syntax: &Syntax) -> Option<Syntax> {
         match syntax.at {
             At::Number => Some(syntax.at(At::Numbered)),
-            At::ResultColumn => Some(syntax.at(At::Term { direction: true })),
+            At::ResultColumn => Some(syntax.at(At::Term { direction: true, nulls: true })),
             _ => {
                 let expression = syntax.expression()?;
                 let ordinal = !expression.takes_literal();
-                Some(syntax.at(if ordinal { At::Term { direction: true } } else { At::Expression(expression.operand()) }))
+                Some(syntax.at(if ordinal { At::Term { direction: true, nulls: true } } else { At::Expression(expression.operand()) }))
             }
         }
     }
 
     fn comma(&self, syntax: &Syntax) -> Option<Syntax> {
         let most = self.options.max_items;
+        if let Some(frame) = syntax.frame.as_deref()
+            && let Open::Over { order, terms } = frame.open
+        {
+            let ends = matches!(syntax.at, At::Term { .. }) || syntax.expression().is_some_and(Expression::is_value);
+            let next = Open::Over { order, terms: terms + 1 };
+            return (ends && terms + 1 < most).then(|| syntax.reopening(frame, next, window_term(frame)));
+        }
         if let (At::Expression(expression), Some(frame)) = (syntax.at, syntax.frame.as_deref()) {
             let next = |want| At::Expression(expression.next(want));
             match frame.open {
@@ -161,8 +169,8 @@ impl Language {
             At::Star | At::Named => {}
             At::Expression(expression) if expression.is_value() => {
                 let name = expression.column.map(ColumnName::Known);
-                scope.outputs.push(Output::Column { name, aggregate: expression.has_aggregate });
-                scope.aggregate |= expression.has_aggregate;
+                scope.outputs.push(Output::Column { name, uses: expression.uses });
+                scope.aggregate |= expression.uses.aggregate;
             }
             _ => return None,
         }
@@ -176,10 +184,13 @@ impl Language {
     fn open(&self, syntax: &Syntax) -> Option<Syntax> {
         match syntax.at {
             At::Call { function, expression } => {
-                let aggregates = expression.aggregates && !FUNCTIONS[usize::from(function)].aggregate;
-                let argument = Expression::new(self.want_in_call(), aggregates);
-                Some(syntax.opening(Open::Call { function, arguments: 0, distinct: false }, expression, At::Expression(argument)))
+                let open = Open::Call { function, arguments: 0, distinct: false };
+                let function = &FUNCTIONS[usize::from(function)];
+                let argument = Expression::new(self.want_in_call(), expression.aggregates && !function.is_aggregate());
+                let at = if function.most_arguments == 0 { At::NoArgument } else { At::Expression(argument) };
+                Some(syntax.opening(open, expression, at))
             }
+            At::Over { expression } => Some(syntax.opening(Open::Over { order: false, terms: 0 }, expression, At::Window)),
             At::Source { joined } => {
                 let fits = self.may_open(syntax) && syntax.scope.may_add_derived(&self.names, self.most_sources());
                 let open = Open::Subquery { kind: SubqueryKind::Derived { joined }, scope: syntax.scope.clone() };
@@ -215,24 +226,35 @@ impl Language {
         if let Open::Subquery { kind, scope } = &frame.open {
             return self.ends_clause(syntax).then(|| self.close_subquery(syntax, frame, *kind, scope)).flatten();
         }
-        let (has_aggregate, kind) = match syntax.at {
-            At::Expression(expression) => (expression.has_aggregate, expression.complete()),
-            At::CallStar => (true, Some(Kind::Value)),
-            At::Typed { has_aggregate } => (has_aggregate, Some(Kind::Value)),
+        let (uses, kind) = match syntax.at {
+            At::Expression(expression) => (expression.uses, expression.complete()),
+            At::CallStar | At::NoArgument | At::Window | At::Term { .. } => (Uses::default(), Some(Kind::Value)),
+            At::Typed { uses } => (uses, Some(Kind::Value)),
             _ => return None,
         };
-        let outer = Expression { has_aggregate: outer.has_aggregate || has_aggregate, ..outer };
+        let before = outer.uses;
+        let outer = Expression { uses: outer.uses | uses, ..outer };
         let after = match (&frame.open, kind?) {
             (Open::Parenthesis, Kind::Value) => outer.operand(),
             (Open::Parenthesis, Kind::Condition) => outer.condition()?,
             (Open::In { .. }, Kind::Value) => outer.condition()?,
-            (Open::Call { function, arguments, .. }, _) => {
+            (Open::Call { function, arguments, distinct }, _) => {
                 let function = &FUNCTIONS[usize::from(*function)];
                 if arguments + 1 < function.least_arguments {
                     return None;
                 }
-                Expression { has_aggregate: outer.has_aggregate || function.aggregate, ..outer.operand() }
+                let after = outer.operand();
+                let uses = Uses { aggregate: after.uses.aggregate || function.is_aggregate(), ..after.uses };
+                match function.kind {
+                    keywords::Kind::Scalar => after,
+                    keywords::Kind::Window => Expression { place: Place::Window, call: Some(after.uses), ..after },
+                    keywords::Kind::Aggregate => {
+                        let over = !distinct && self.may_call_window(&syntax.closing(frame, syntax.at));
+                        Expression { uses, call: over.then_some(before), ..after }
+                    }
+                }
             }
+            (Open::Over { .. }, Kind::Value) => outer.operand(),
             (Open::Cast, _) if matches!(syntax.at, At::Typed { .. }) => outer.operand(),
             _ => return None,
         };

@@ -1,8 +1,8 @@
 //! What a word does to a query. A word may be a keyword, a name, or several of these at once; what it is
 //! here is settled by what is in scope and by the byte after it.
 
-use super::expression::Expression;
-use super::keywords::{FUNCTIONS, is_keyword};
+use super::expression::{Expression, Uses};
+use super::keywords::{FUNCTIONS, Kind, is_keyword};
 use super::names::{NameId, Word};
 use super::scope::{Clause, ColumnName, Output, Relation, Scope, Source, SourceName};
 use super::syntax::{At, Frame, Language, Open, SubqueryKind, Syntax};
@@ -65,8 +65,8 @@ impl Language {
                 let alias = word.alias.filter(|_| self.allows_word(syntax, word, quoted))?;
                 Some(syntax.within(syntax.scope.calling(alias), At::Sourced { joined }))
             }
-            At::TypeName { has_aggregate } => (word.is_type && !quoted).then(|| syntax.at(At::Typed { has_aggregate })),
-            At::ResultColumn => self.allows_word(syntax, word, quoted).then(|| syntax.at(At::Term { direction: false })),
+            At::TypeName { uses } => (word.is_type && !quoted).then(|| syntax.at(At::Typed { uses })),
+            At::ResultColumn => self.allows_word(syntax, word, quoted).then(|| syntax.at(At::Term { direction: true, nulls: true })),
             At::Column { source, expression, .. } => {
                 let column = word.column.filter(|column| name && self.allows_column(syntax, source, *column))?;
                 let after = At::Expression(column_operand(expression, column));
@@ -102,7 +102,11 @@ impl Language {
     }
 
     fn allows_call(&self, syntax: &Syntax, function: u8) -> bool {
-        let allowed = syntax.expression().is_some_and(|expression| expression.aggregates) || !FUNCTIONS[usize::from(function)].aggregate;
+        let allowed = match FUNCTIONS[usize::from(function)].kind {
+            Kind::Scalar => true,
+            Kind::Aggregate => syntax.expression().is_some_and(|expression| expression.aggregates),
+            Kind::Window => self.may_call_window(syntax),
+        };
         allowed && self.may_open(syntax)
     }
 
@@ -171,11 +175,12 @@ impl Language {
                 Some(expression) if scope.clause > Clause::Items => {
                     let derived = scope.sources.iter().flat_map(|source| source.relation.new_names());
                     let derived = derived.filter(|name| scope.count_having_new(name) == 1);
-                    let aliases = scope.select_aliases().filter(|(name, aggregate)| match scope.clause {
+                    let windows = scope.clause == Clause::Order && !syntax.is_in_aggregate() && !syntax.is_in_window();
+                    let aliases = scope.select_aliases().filter(|(name, uses)| match scope.clause {
                         // A column of a source goes before an alias.
                         _ if scope.count_having_new(name) > 0 => false,
-                        Clause::Group => !aggregate,
-                        Clause::Having | Clause::Order => !aggregate || expression.aggregates,
+                        Clause::Group => *uses == Uses::default(),
+                        Clause::Having | Clause::Order => (!uses.aggregate || expression.aggregates) && (!uses.window || windows),
                         _ => false,
                     });
                     derived.chain(aliases.map(|(name, _)| name)).collect()
@@ -194,7 +199,7 @@ impl Language {
             return None;
         }
         match syntax.at {
-            At::ResultColumn => Some(syntax.at(At::Term { direction: false })),
+            At::ResultColumn => Some(syntax.at(At::Term { direction: true, nulls: true })),
             At::Column { expression, .. } => Some(syntax.at(At::Expression(expression.operand()))),
             _ => Some(syntax.at(At::Expression(syntax.expression()?.operand()))),
         }

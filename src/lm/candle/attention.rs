@@ -9,7 +9,7 @@
 
 use super::context::{PAGE, Page, PageShape};
 use super::kernels::Pool;
-use crate::simd::{self, Vector, Wide};
+use crate::simd::{self, LANES, Vector, Wide};
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
@@ -136,19 +136,21 @@ impl Wide for Task<'_> {
         let Scratch { queries, scores } = self.scratch;
         // Scores of pages that a row sees are all written before they are read.
         scores.resize(self.rows.len() * group * stride, 0.0);
-        for run in &runs {
-            let keys = run.block[..PAGE * size].as_chunks().0;
-            for lines in simd::pieces(run.lines(group), V::SUMS) {
-                let queries = &queries[lines.start * size..lines.end * size];
-                let scores = &mut scores[lines.start * stride + (run.page - first) * PAGE..];
-                match lines.len() {
-                    8 => score::<V, 8>(queries, keys, scores, stride),
-                    4 => score::<V, 4>(queries, keys, scores, stride),
-                    3 => score::<V, 3>(queries, keys, scores, stride),
-                    2 => score::<V, 2>(queries, keys, scores, stride),
-                    _ => score::<V, 1>(queries, keys, scores, stride),
+        let place = Place { group, size, stride, first };
+        let mut left = &runs[..];
+        loop {
+            left = match left {
+                [] => break,
+                // Two pages at once: each element of a query is loaded for both.
+                [run, next, rest @ ..] if V::SUMS > 4 && next.page == run.page + 1 && next.rows == run.rows => {
+                    place.score::<V, 2>([run, next], queries, scores);
+                    rest
                 }
-            }
+                [run, rest @ ..] => {
+                    place.score::<V, 1>([run], queries, scores);
+                    rest
+                }
+            };
         }
         let mut sums = Vec::with_capacity(self.rows.len() * group);
         for (index, row) in self.rows.iter().enumerate() {
@@ -163,18 +165,7 @@ impl Wide for Task<'_> {
         }
         let output = self.output;
         for run in &runs {
-            let values = &run.block[PAGE * size..];
-            for lines in simd::pieces(run.lines(group), V::SUMS) {
-                let output = &mut output[lines.start * size..lines.end * size];
-                let scores = &scores[lines.start * stride + (run.page - first) * PAGE..];
-                match lines.len() {
-                    8 => mix::<V, 8>(scores, stride, values, size, output),
-                    4 => mix::<V, 4>(scores, stride, values, size, output),
-                    3 => mix::<V, 3>(scores, stride, values, size, output),
-                    2 => mix::<V, 2>(scores, stride, values, size, output),
-                    _ => mix::<V, 1>(scores, stride, values, size, output),
-                }
-            }
+            place.mix::<V>(run, scores, output);
         }
         for (output, sum) in output.chunks_exact_mut(size).zip(sums) {
             let inverse = V::splat(1.0 / sum);
@@ -200,6 +191,55 @@ impl Run<'_> {
     }
 }
 
+/// Where lines of a task are.
+struct Place {
+    group: usize,
+    /// Elements of a head.
+    size: usize,
+    /// Scores of a line.
+    stride: usize,
+    /// The first page that has scores.
+    first: usize,
+}
+
+impl Place {
+    /// The scores of a run's lines with the keys of `P` neighbouring pages.
+    #[inline(always)]
+    fn score<V: Vector, const P: usize>(&self, runs: [&Run<'_>; P], queries: &[f32], scores: &mut [f32]) {
+        let Self { size, stride, .. } = *self;
+        let keys = runs.map(|run| run.block[..PAGE * size].as_chunks().0);
+        for lines in simd::pieces(runs[0].lines(self.group), V::SUMS) {
+            let queries = &queries[lines.start * size..lines.end * size];
+            let scores = &mut scores[lines.start * stride + (runs[0].page - self.first) * PAGE..];
+            match lines.len() {
+                8 => score::<V, 8, P>(queries, keys, scores, stride),
+                4 => score::<V, 4, P>(queries, keys, scores, stride),
+                3 => score::<V, 3, P>(queries, keys, scores, stride),
+                2 => score::<V, 2, P>(queries, keys, scores, stride),
+                _ => score::<V, 1, P>(queries, keys, scores, stride),
+            }
+        }
+    }
+
+    /// Adds the values of a run's page to its lines' outputs.
+    #[inline(always)]
+    fn mix<V: Vector>(&self, run: &Run<'_>, scores: &[f32], output: &mut [f32]) {
+        let Self { size, stride, .. } = *self;
+        let values = &run.block[PAGE * size..];
+        for lines in simd::pieces(run.lines(self.group), V::SUMS) {
+            let output = &mut output[lines.start * size..lines.end * size];
+            let scores = &scores[lines.start * stride + (run.page - self.first) * PAGE..];
+            match lines.len() {
+                8 => mix::<V, 8>(scores, stride, values, size, output),
+                4 => mix::<V, 4>(scores, stride, values, size, output),
+                3 => mix::<V, 3>(scores, stride, values, size, output),
+                2 => mix::<V, 2>(scores, stride, values, size, output),
+                _ => mix::<V, 1>(scores, stride, values, size, output),
+            }
+        }
+    }
+}
+
 fn block_of<'a>(shape: PageShape, layer: usize, row: &Row<'a>, page: usize, head: usize) -> &'a [f32] {
     let layer_of_page = match row.pages.get(page) {
         Some(page) => &page.0[layer * shape.layer()..],
@@ -208,19 +248,27 @@ fn block_of<'a>(shape: PageShape, layer: usize, row: &Row<'a>, page: usize, head
     &layer_of_page[head * shape.block()..][..shape.block()]
 }
 
-/// The scores of `M` queries with a page's keys, `[element][position]`: to `scores[m * stride..][..PAGE]`.
+/// The scores of `M` queries with the keys of `P` pages, `[element][position]`: to
+/// `scores[m * stride..][..P * PAGE]`.
 #[inline(always)]
-fn score<V: Vector, const M: usize>(queries: &[f32], keys: &[[f32; PAGE]], scores: &mut [f32], stride: usize) {
-    let mut sums = [V::splat(0.0); M];
-    let queries: [&[f32]; M] = std::array::from_fn(|m| &queries[m * keys.len()..][..keys.len()]);
-    for (element, keys) in keys.iter().enumerate() {
-        let keys = V::load(keys);
+fn score<V: Vector, const M: usize, const P: usize>(queries: &[f32], keys: [&[[f32; PAGE]]; P], scores: &mut [f32], stride: usize) {
+    let size = keys[0].len();
+    let mut sums = [[V::splat(0.0); P]; M];
+    let queries: [&[f32]; M] = std::array::from_fn(|m| &queries[m * size..][..size]);
+    let keys = keys.map(|keys| &keys[..size]);
+    for element in 0..size {
+        let keys: [V; P] = std::array::from_fn(|page| V::load(&keys[page][element]));
         for m in 0..M {
-            sums[m] = keys.mul_add(V::splat(queries[m][element]), sums[m]);
+            let query = V::splat(queries[m][element]);
+            for page in 0..P {
+                sums[m][page] = keys[page].mul_add(query, sums[m][page]);
+            }
         }
     }
     for (m, sums) in sums.into_iter().enumerate() {
-        sums.store_part(&mut scores[m * stride..][..PAGE]);
+        for (sums, scores) in sums.into_iter().zip(scores[m * stride..][..P * PAGE].as_chunks_mut().0) {
+            sums.store(scores);
+        }
     }
 }
 
@@ -248,17 +296,102 @@ fn softmax<V: Vector>(scores: &mut [f32]) -> f32 {
 #[inline(always)]
 fn mix<V: Vector, const M: usize>(probs: &[f32], stride: usize, values: &[f32], size: usize, output: &mut [f32]) {
     let probs: [&[f32; PAGE]; M] = std::array::from_fn(|m| probs[m * stride..].first_chunk().expect("a line covers its pages"));
-    for start in (0..size).step_by(PAGE) {
-        let end = (start + PAGE).min(size);
-        let mut sums: [V; M] = std::array::from_fn(|m| V::load_part(&output[m * size + start..m * size + end], 0.0));
-        for position in 0..PAGE {
-            let values = V::load_part(&values[position * size + start..position * size + end], 0.0);
-            for m in 0..M {
-                sums[m] = values.mul_add(V::splat(probs[m][position]), sums[m]);
+    let mut start = 0;
+    // Two vectors at once: each probability is loaded for both.
+    while V::SUMS > 4 && start + 2 * LANES <= size {
+        mix_columns::<V, M, 2>(probs, values, size, start, output);
+        start += 2 * LANES;
+    }
+    while start < size {
+        mix_columns::<V, M, 1>(probs, values, size, start, output);
+        start += LANES;
+    }
+}
+
+/// The same for `C` vectors of elements from `start` on; the last may be cut off.
+#[inline(always)]
+fn mix_columns<V: Vector, const M: usize, const C: usize>(
+    probs: [&[f32; PAGE]; M],
+    values: &[f32],
+    size: usize,
+    start: usize,
+    output: &mut [f32],
+) {
+    let part = |line: usize, column: usize| line * size + start + column * LANES..line * size + size.min(start + (column + 1) * LANES);
+    let mut sums: [[V; C]; M] = std::array::from_fn(|m| std::array::from_fn(|column| V::load_part(&output[part(m, column)], 0.0)));
+    for position in 0..PAGE {
+        let values: [V; C] = std::array::from_fn(|column| V::load_part(&values[part(position, column)], 0.0));
+        for m in 0..M {
+            let prob = V::splat(probs[m][position]);
+            for column in 0..C {
+                sums[m][column] = values[column].mul_add(prob, sums[m][column]);
             }
         }
-        for (m, sums) in sums.into_iter().enumerate() {
-            sums.store_part(&mut output[m * size + start..m * size + end]);
+    }
+    for (m, sums) in sums.into_iter().enumerate() {
+        for (column, sums) in sums.into_iter().enumerate() {
+            sums.store_part(&mut output[part(m, column)]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::attention_weights::AttentionWeights;
+    use super::super::config::{Activation, Config, Rope, Window};
+    use super::super::numeric::Pairing;
+    use super::*;
+
+    /// Values that are one-hot by position come out as the weights themselves.
+    #[test]
+    fn attention_mixes_values_by_the_weights_that_are_told() {
+        const LENGTH: usize = 20;
+        let (size, group) = (32, 3);
+        let rope = Rope { base: 1e4, dimensions: size, factor: 1.0, pairing: Pairing::Halves };
+        for window in [None, Some(7)] {
+            let config = Config {
+                architecture: "test".into(),
+                layers: 1,
+                width: 96,
+                feed_forward: 96,
+                heads: group,
+                key_heads: 1,
+                head_size: size,
+                context_length: 100,
+                epsilon: 1e-5,
+                rope: rope.clone(),
+                rope_factors: None,
+                window: window.map(|size| Window { size, layers: vec![true], rope: rope.clone() }),
+                activation: Activation::Silu,
+                embedding_scale: 1.0,
+                score_scale: 0.2,
+                head_norms: false,
+                output_norms: false,
+                tied_head: None,
+            };
+            let shape = PageShape::new(&config);
+            let numbers = |count: usize, step: f32| -> Vec<f32> { (0..count).map(|i| (i as f32 * step).sin() * 2.0).collect() };
+            let (queries, keys) = (numbers(LENGTH * group * size, 0.7), numbers(LENGTH * size, 1.3));
+            let mut open = vec![0.0; LENGTH.div_ceil(PAGE) * shape.layer()];
+            for position in 0..LENGTH {
+                let (key_block, value_block) = open[position / PAGE * shape.block()..][..shape.block()].split_at_mut(PAGE * size);
+                for element in 0..size {
+                    key_block[element * PAGE + position % PAGE] = keys[position * size + element];
+                }
+                value_block[position % PAGE * size + position] = 1.0;
+            }
+            let rows: Vec<_> = (0..LENGTH).map(|position| Row { pages: &[], open: &open, position }).collect();
+            let attention = Attention { shape, group, layer: 0, window, score_scale: config.score_scale };
+            let mut mixed = vec![0.0; LENGTH * group * size];
+            attention.run(&rows, &queries, &mut mixed, &Pool::new(1));
+            let mut weights = AttentionWeights::new(&config, 0, LENGTH);
+            weights.fill(&config, 0, &queries, &keys);
+            for (line, mixed) in mixed.chunks_exact(size).enumerate() {
+                let (position, head) = (line / group, line % group);
+                for (found, expected) in mixed.iter().zip(weights.of(0, head, position)) {
+                    assert!((found - expected).abs() < 1e-5, "position {position}: {found}, not {expected}");
+                }
+            }
         }
     }
 }

@@ -8,6 +8,7 @@
 //! Nothing here refers to a parent, so long chains cost nothing to drop.
 
 use super::config::Config;
+use super::engine::State;
 use crate::vocab::TokenId;
 use std::fmt;
 use std::ops::Deref;
@@ -105,17 +106,15 @@ pub struct CandleContext(pub(super) Arc<Node>);
 pub(super) struct Node {
     /// The model whose memory this is.
     pub model: u64,
-    pub pages: Arc<[Arc<Page>]>,
-    /// Positions after the last full page, fewer than [`PAGE`].
-    pub tail: Vec<Arc<Slot>>,
-    /// What the model says of the next token.
-    pub logits: Arc<[f32]>,
+    /// The number of tokens.
+    pub depth: usize,
+    pub state: State,
 }
 
 impl CandleContext {
     /// The number of tokens.
     pub fn depth(&self) -> usize {
-        self.0.pages.len() * PAGE + self.0.tail.len()
+        self.0.depth
     }
 }
 
@@ -146,13 +145,14 @@ impl PrefixCache {
         Some(context)
     }
 
-    /// As many full pages as an earlier prompt shares with this one, the last token left out: its row is
-    /// wanted, and only a pass gives one.
-    pub(super) fn shared_pages(&self, prompt: &[TokenId]) -> Vec<Arc<Page>> {
+    /// The context of an earlier prompt that begins like this one, and how many tokens they share: those of
+    /// whole pages, and not all of this prompt, since only a pass gives the row of its last token.
+    pub(super) fn shared(&self, prompt: &[TokenId]) -> Option<(CandleContext, usize)> {
         let usable = prompt.len().saturating_sub(1) / PAGE;
         let shared = |tokens: &[TokenId]| tokens.iter().zip(prompt).take_while(|(a, b)| a == b).count();
         let candidates = self.prompts.iter().map(|(tokens, context)| ((shared(tokens) / PAGE).min(usable), context));
-        candidates.max_by_key(|(pages, _)| *pages).map_or_else(Vec::new, |(pages, context)| context.0.pages[..pages].to_vec())
+        let (pages, context) = candidates.max_by_key(|(pages, _)| *pages).filter(|(pages, _)| *pages > 0)?;
+        Some((context.clone(), pages * PAGE))
     }
 
     pub(super) fn clear(&mut self) {

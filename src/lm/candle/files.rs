@@ -1,13 +1,20 @@
 //! The files of a model, of whichever kind: what is asked of them is the same.
 
 use super::chat::ChatTemplate;
-use super::config::{Config, gguf};
+use super::config::gguf;
+use super::cpu::CpuEngine;
+#[cfg(feature = "cuda")]
+use super::cuda::CudaEngine;
+use super::engine::Engine;
 use super::folder::ModelFolder;
-use super::kernels::Pool;
+use super::kernels::Matrix;
 use super::memory;
 use super::metadata;
+use super::model::CandleOptions;
+#[cfg(feature = "all-models")]
+use super::replay::ReplayEngine;
 use super::weights::gguf::GgufFile;
-use super::weights::{WeightSource, Weights, vocabulary_size};
+use super::weights::{Stored, WeightSource, Weights, vocabulary_size};
 use crate::lm::LmError;
 use crate::vocab::tokenizer::Tokenizer;
 use std::fs;
@@ -22,8 +29,7 @@ pub(super) enum ModelFiles {
 
 /// A model read from its files.
 pub(super) struct Parts {
-    pub config: Config,
-    pub weights: Weights,
+    pub engine: Box<dyn Engine>,
     pub tokenizer: Tokenizer,
     pub chat: Option<ChatTemplate>,
 }
@@ -37,38 +43,45 @@ impl ModelFiles {
         })
     }
 
-    /// The shape of the model.
-    pub(super) fn config(&self) -> Result<Config, LmError> {
-        match self {
-            Self::Gguf(file) => gguf::read(file.metadata()),
-            Self::Folder(folder) => Ok(folder.config.clone()),
+    /// The engine that the options ask for, with the weights of the model.
+    pub(super) fn engine(&self, options: &CandleOptions) -> Result<Box<dyn Engine>, LmError> {
+        // Before all else: an architecture that cannot be run is the first thing to say.
+        let config = match self {
+            #[cfg(feature = "all-models")]
+            Self::Gguf(file) if ReplayEngine::runs(file) => return Ok(Box::new(ReplayEngine::new(file, &options.device)?)),
+            Self::Gguf(file) => gguf::read(file.metadata())?,
+            Self::Folder(folder) => folder.config.clone(),
+        };
+        let (source, pool) = (self.source(), options.pool());
+        match options.device.cuda()? {
+            None => {
+                memory::check(source.memory(), memory::available())?;
+                let matrix = |stored: Stored<'_>, rows, columns| Matrix::from_ggml(stored.format, rows, columns, stored.bytes, &pool);
+                let weights = Weights::read(source, &config, &matrix)?;
+                Ok(Box::new(CpuEngine::new(config, weights, pool)))
+            }
+            #[cfg(feature = "cuda")]
+            Some(device) => Ok(Box::new(CudaEngine::new(device, config, source, &pool)?)),
+            #[cfg(not(feature = "cuda"))]
+            Some(never) => match never {},
         }
     }
 
-    /// The weights of a model of this shape, if they fit into memory.
-    pub(super) fn weights(&self, config: &Config, pool: &Pool) -> Result<Weights, LmError> {
-        let source = self.source();
-        memory::check(source.memory(), memory::available())?;
-        Weights::read(source, config, pool)
-    }
-
-    /// Everything; the tokenizer from `tokenizer` (a `tokenizer.json`, or a folder with one) where that is
-    /// given.
-    pub(super) fn read(&self, tokenizer: Option<&Path>, pool: &Pool) -> Result<Parts, LmError> {
-        // Before all else: an architecture that cannot be run is the first thing to say.
-        let config = self.config()?;
+    /// Everything.
+    pub(super) fn read(&self, options: &CandleOptions) -> Result<Parts, LmError> {
         // Neither needs the other, and each takes as long as the other.
-        let (tokenizer, weights) = thread::scope(|scope| {
-            let tokenizer = scope.spawn(|| self.tokenizer(tokenizer));
-            let weights = self.weights(&config, pool);
-            (tokenizer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), weights)
+        let (tokenizer, engine) = thread::scope(|scope| {
+            let tokenizer = scope.spawn(|| self.tokenizer(options.tokenizer.as_deref()));
+            let engine = self.engine(options);
+            (tokenizer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), engine)
         });
-        let (weights, tokenizer) = (weights?, tokenizer?);
+        // What is wrong with the model comes before what is wrong with its tokenizer.
+        let (engine, tokenizer) = (engine?, tokenizer?);
         let chat = match self {
             Self::Gguf(file) => metadata::chat_template(file.metadata(), &tokenizer),
             Self::Folder(folder) => folder.chat_template()?,
         };
-        Ok(Parts { config, weights, tokenizer, chat })
+        Ok(Parts { engine, tokenizer, chat })
     }
 
     fn source(&self) -> &dyn WeightSource {

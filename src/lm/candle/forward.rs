@@ -5,10 +5,11 @@
 //! for the whole batch; everything else works row by row. Logits are computed only where they are wanted.
 
 use super::attention::{Attention, Row};
-use super::config::{Config, Rope};
+use super::attention_weights::AttentionWeights;
+use super::config::Config;
 use super::context::{Memory, PAGE, Page, PageShape, Slot};
-use super::kernels::{Activations, Pool, Product, multiply};
-use super::numeric;
+use super::kernels::{Activations, Matrix, Pool, Product, multiply};
+use super::numeric::{self, rotations};
 use super::weights::{Layer, Weights};
 use crate::vocab::TokenId;
 use std::sync::Arc;
@@ -63,6 +64,8 @@ pub(super) struct Pass {
     /// Cosines and sines of all pairs: of layers that see everything, and of windowed ones.
     rotations: [Vec<(f32, f32)>; 2],
     logits: Vec<f32>,
+    /// Filled in where it is there: a pass over the one text that it is of.
+    pub(super) weights_of_attention: Option<AttentionWeights>,
 }
 
 impl Pass {
@@ -71,7 +74,7 @@ impl Pass {
     pub(super) fn forward(
         &mut self,
         config: &Config,
-        weights: &Weights,
+        weights: &Weights<Matrix>,
         sequences: &[Sequence<'_>],
         memory: &Arc<Memory>,
         pool: &Pool,
@@ -81,6 +84,9 @@ impl Pass {
         let mut growths: Vec<Growth> = sequences.iter().map(|sequence| Growth::new(sequence, shape)).collect();
         for (index, layer) in weights.layers.iter().enumerate() {
             self.project(config, layer, index, pool);
+            if let Some(weights) = &mut self.weights_of_attention {
+                weights.fill(config, index, &self.queries, &self.keys);
+            }
             self.open_pages(sequences, shape, index);
             for (growth, open) in growths.iter_mut().zip(split_open(&self.open, sequences, shape)) {
                 growth.keep(index, open, shape);
@@ -93,7 +99,7 @@ impl Pass {
     }
 
     /// Makes room, and fills in embeddings and rotary positions.
-    fn begin(&mut self, config: &Config, weights: &Weights, sequences: &[Sequence<'_>]) {
+    fn begin(&mut self, config: &Config, weights: &Weights<Matrix>, sequences: &[Sequence<'_>]) {
         let rows: usize = sequences.iter().map(|sequence| sequence.tokens.len()).sum();
         let (width, queries, keys, wide) = (config.width, config.query_width(), config.key_width(), config.feed_forward);
         for (buffer, width) in [
@@ -122,14 +128,14 @@ impl Pass {
         }
         let positions = || sequences.iter().flat_map(|sequence| (sequence.start()..).take(sequence.tokens.len()));
         let [global, local] = &mut self.rotations;
-        rotate_all(&config.rope, weights.rope_factors.as_deref(), positions(), global);
+        rotations(&config.rope, weights.rope_factors.as_deref(), positions(), global);
         if let Some(window) = &config.window {
-            rotate_all(&window.rope, None, positions(), local);
+            rotations(&window.rope, None, positions(), local);
         }
     }
 
     /// Makes queries, keys and values.
-    fn project(&mut self, config: &Config, layer: &Layer, index: usize, pool: &Pool) {
+    fn project(&mut self, config: &Config, layer: &Layer<Matrix>, index: usize, pool: &Pool) {
         self.norm(config, &layer.attention_norm, pool);
         let query = Product { matrix: &layer.query, output: &mut self.queries };
         let key = Product { matrix: &layer.key, output: &mut self.keys };
@@ -207,7 +213,7 @@ impl Pass {
     }
 
     /// Adds what attention found to the stream, then what the feed-forward layer makes of it.
-    fn mix(&mut self, config: &Config, layer: &Layer, pool: &Pool) {
+    fn mix(&mut self, config: &Config, layer: &Layer<Matrix>, pool: &Pool) {
         self.attended.finish(pool, |_, _| ());
         multiply(&mut [Product { matrix: &layer.attention_output, output: &mut self.addend }], &self.attended, pool);
         self.add_to_stream(config, layer.attention_output_norm.as_deref());
@@ -232,7 +238,7 @@ impl Pass {
     }
 
     /// The logits of each sequence's last row, where they are wanted.
-    fn logits(&mut self, config: &Config, weights: &Weights, sequences: &[Sequence<'_>], pool: &Pool) -> Vec<Arc<[f32]>> {
+    fn logits(&mut self, config: &Config, weights: &Weights<Matrix>, sequences: &[Sequence<'_>], pool: &Pool) -> Vec<Arc<[f32]>> {
         let mut last = Vec::new();
         let mut end = 0;
         for sequence in sequences {
@@ -260,23 +266,6 @@ fn split_open<'a>(mut open: &'a [f32], sequences: &'a [Sequence<'_>], shape: Pag
         open = rest;
         part
     })
-}
-
-/// The cosine and sine of each pair's angle, position after position.
-fn rotate_all(rope: &Rope, factors: Option<&[f32]>, positions: impl Iterator<Item = usize>, rotations: &mut Vec<(f32, f32)>) {
-    let frequency = |pair: usize| {
-        let frequency = rope.base.powf(-((2 * pair) as f64) / rope.dimensions as f64);
-        let factor = factors.map_or(1.0, |factors| f64::from(factors[pair]));
-        frequency / factor / rope.factor
-    };
-    let frequencies: Vec<f64> = (0..rope.dimensions / 2).map(frequency).collect();
-    rotations.clear();
-    for position in positions {
-        rotations.extend(frequencies.iter().map(|frequency| {
-            let (sin, cos) = (position as f64 * frequency).sin_cos();
-            (cos as f32, sin as f32)
-        }));
-    }
 }
 
 /// The pages and slots that a sequence gains, filled layer by layer.

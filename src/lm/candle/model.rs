@@ -1,13 +1,12 @@
 //! [`CandleLm`]: a model file as a [`LanguageModel`].
 
+use super::attention_weights::AttentionWeights;
 use super::chat::ChatTemplate;
-use super::config::Config;
-use super::context::{CandleContext, Memory, Node, PAGE, Page, PageShape, PrefixCache};
+use super::context::{CandleContext, Node, PrefixCache};
+use super::device::Device;
+use super::engine::{Engine, State};
 use super::files::{ModelFiles, Parts};
-use super::forward::{Continuation, Pass, Sequence};
 use super::kernels::Pool;
-use super::memory;
-use super::weights::Weights;
 use crate::lm::{LanguageModel, LmError};
 use crate::next_token::NextToken;
 use crate::vocab::tokenizer::Tokenizer;
@@ -18,9 +17,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Prompt tokens computed in one pass: whole pages, enough rows to load each weight seldom, few enough
-/// for their intermediate results to stay in the cache.
-const CHUNK: usize = 8 * PAGE;
 /// How many prompts are remembered.
 const REMEMBERED: usize = 4;
 
@@ -28,18 +24,20 @@ const REMEMBERED: usize = 4;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct CandleOptions {
+    /// What computes.
+    pub device: Device,
     /// Threads that compute; 0 for as many as the machine has. Results do not depend on it.
     pub threads: usize,
     /// A `tokenizer.json`, or a folder with one, to use instead of the model's own.
     pub tokenizer: Option<PathBuf>,
     /// The most bytes that keys and values of all contexts may take together; `None` for what is free when
-    /// the model has been loaded. A token of the default model takes 46 kB, once for all contexts that
-    /// share it.
+    /// the model has been loaded. A token of the default model takes 46 kB on the CPU, once for all contexts
+    /// that share it.
     pub context_memory: Option<usize>,
 }
 
 impl CandleOptions {
-    fn pool(&self) -> Pool {
+    pub(super) fn pool(&self) -> Pool {
         Pool::new(match self.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
@@ -47,22 +45,17 @@ impl CandleOptions {
     }
 }
 
-/// A model of the llama family, from a GGUF file or a folder of safetensors, on the CPU.
+/// A model from a GGUF file or a folder of safetensors, on the CPU or a GPU.
 ///
-/// Rows are the same to the bit for any batch, order and number of threads.
+/// Rows are the same to the bit for any batch, order and number of threads, on the same device.
 pub struct CandleLm {
     id: u64,
-    config: Config,
-    weights: Weights,
+    engine: Box<dyn Engine>,
     vocabulary: Arc<Vocabulary>,
     tokenizer: Option<Arc<Tokenizer>>,
     chat: Option<ChatTemplate>,
-    pool: Pool,
     prefixes: PrefixCache,
-    memory: Arc<Memory>,
     memory_limit: usize,
-    /// Kept between passes, so that a step allocates only what contexts keep.
-    pass: Pass,
 }
 
 impl CandleLm {
@@ -79,12 +72,45 @@ impl CandleLm {
     ///
     /// # Errors
     /// If a file cannot be opened, is truncated or contradicts itself, or holds an architecture, a format
-    /// or a tokenizer that tamis does not run; if weights are no numbers; if memory does not suffice.
+    /// or a tokenizer that tamis does not run; if weights are no numbers; if memory does not suffice; if the
+    /// device is not there.
     pub fn load_with(path: impl AsRef<Path>, options: &CandleOptions) -> Result<Self, LmError> {
-        let pool = options.pool();
-        let Parts { config, weights, tokenizer, chat } = ModelFiles::open(path.as_ref())?.read(options.tokenizer.as_deref(), &pool)?;
-        let model = Self::from_parts(config, weights, tokenizer.vocabulary().clone(), pool, options)?;
+        let Parts { engine, tokenizer, chat } = ModelFiles::open(path.as_ref())?.read(options)?;
+        let model = Self::new(engine, tokenizer.vocabulary().clone(), options)?;
         Ok(Self { tokenizer: Some(Arc::new(tokenizer)), chat, ..model })
+    }
+
+    /// Loads the weights of the model at `path`; its tokens are those of `vocabulary`.
+    ///
+    /// # Errors
+    /// As [`CandleLm::load_with`], and if the vocabulary is not of the model's size.
+    pub fn with_vocabulary(path: &Path, vocabulary: Arc<Vocabulary>, options: &CandleOptions) -> Result<Self, LmError> {
+        Self::new(ModelFiles::open(path)?.engine(options)?, vocabulary, options)
+    }
+
+    fn new(engine: Box<dyn Engine>, vocabulary: Arc<Vocabulary>, options: &CandleOptions) -> Result<Self, LmError> {
+        static MODELS: AtomicU64 = AtomicU64::new(0);
+        if engine.vocabulary_size() != vocabulary.len() {
+            return Err(LmError::corrupt(format!(
+                "the model has embeddings of {} tokens, but its tokenizer has {}",
+                engine.vocabulary_size(),
+                vocabulary.len()
+            )));
+        }
+        Ok(Self {
+            id: MODELS.fetch_add(1, Ordering::Relaxed),
+            memory_limit: options.context_memory.unwrap_or_else(|| engine.free_memory()),
+            engine,
+            vocabulary,
+            tokenizer: None,
+            chat: None,
+            prefixes: PrefixCache::new(REMEMBERED),
+        })
+    }
+
+    /// What computes, in words: "2 threads", or a GPU's name.
+    pub fn device(&self) -> String {
+        self.engine.device()
     }
 
     /// The tokens that ask the model for an answer to `message`, in its chat template.
@@ -127,49 +153,6 @@ impl CandleLm {
         self.tokenizer.as_ref().ok_or_else(|| LmError::other("the model was loaded without its tokenizer"))
     }
 
-    /// Loads the weights of the model at `path`; its tokens are those of `vocabulary`.
-    ///
-    /// # Errors
-    /// As [`CandleLm::load_with`], and if the vocabulary is not of the model's size.
-    pub fn with_vocabulary(path: &Path, vocabulary: Arc<Vocabulary>, options: &CandleOptions) -> Result<Self, LmError> {
-        let files = ModelFiles::open(path)?;
-        let config = files.config()?;
-        let pool = options.pool();
-        let weights = files.weights(&config, &pool)?;
-        Self::from_parts(config, weights, vocabulary, pool, options)
-    }
-
-    fn from_parts(
-        config: Config,
-        weights: Weights,
-        vocabulary: Arc<Vocabulary>,
-        pool: Pool,
-        options: &CandleOptions,
-    ) -> Result<Self, LmError> {
-        static MODELS: AtomicU64 = AtomicU64::new(0);
-        if weights.embedding.rows() != vocabulary.len() {
-            return Err(LmError::corrupt(format!(
-                "the model has embeddings of {} tokens, but its tokenizer has {}",
-                weights.embedding.rows(),
-                vocabulary.len()
-            )));
-        }
-        let prefixes = PrefixCache::new(REMEMBERED);
-        Ok(Self {
-            id: MODELS.fetch_add(1, Ordering::Relaxed),
-            config,
-            weights,
-            vocabulary,
-            tokenizer: None,
-            chat: None,
-            pool,
-            prefixes,
-            memory: Arc::default(),
-            memory_limit: options.context_memory.unwrap_or_else(|| memory::available().try_into().unwrap_or(usize::MAX)),
-            pass: Pass::default(),
-        })
-    }
-
     fn check_token(&self, token: TokenId) -> Result<(), LmError> {
         if token.index() < self.vocabulary.len() {
             return Ok(());
@@ -178,22 +161,16 @@ impl CandleLm {
     }
 
     fn check_length(&self, tokens: usize) -> Result<(), LmError> {
-        if tokens <= self.config.context_length {
+        let length = self.engine.context_length();
+        if tokens <= length {
             return Ok(());
         }
-        Err(LmError::too_long(format!(
-            "{tokens} tokens do not fit into the model's context of {}; shorten the prompt or the answer",
-            self.config.context_length
-        )))
-    }
-
-    fn forward(&mut self, sequences: &[Sequence<'_>]) -> Vec<Continuation> {
-        self.pass.forward(&self.config, &self.weights, sequences, &self.memory, &self.pool)
+        Err(LmError::too_long(format!("{tokens} tokens do not fit into the model's context of {length}; shorten the prompt or the answer")))
     }
 
     /// Bytes that keys and values take, of all contexts that live and of prompts that are remembered.
     pub fn memory_in_use(&self) -> usize {
-        self.memory.in_use()
+        self.engine.memory_in_use()
     }
 
     /// Makes sure that `needed` more bytes of keys and values may be had: prompts are forgotten first.
@@ -213,10 +190,29 @@ impl CandleLm {
         )))
     }
 
-    fn context(&self, pages: Arc<[Arc<Page>]>, continuation: Continuation) -> CandleContext {
-        let Continuation { pages: new_pages, tail, logits } = continuation;
-        let pages = if new_pages.is_empty() { pages } else { pages.iter().cloned().chain(new_pages).collect() };
-        CandleContext(Arc::new(Node { model: self.id, pages, tail, logits }))
+    /// How much each token of `text` attends to those before it, from position `first` of it on: for analysis.
+    /// One pass over the whole text; the memory is that of `layers * heads * (text.len() - first) *
+    /// text.len()` numbers.
+    ///
+    /// # Errors
+    /// If `first` is not a position of the text, the text does not fit into the model's context or names
+    /// tokens outside the vocabulary, memory does not suffice, or the model does not run on the CPU.
+    pub fn attention_weights(&mut self, text: &[TokenId], first: usize) -> Result<AttentionWeights, LmError> {
+        if first >= text.len() {
+            return Err(LmError::other(format!("there is no position {first} in a text of {} tokens", text.len())));
+        }
+        self.check_text(text)?;
+        self.check_memory(self.engine.prompt_bytes(text.len()))?;
+        self.engine.attention_weights(text, first)
+    }
+
+    fn check_text(&self, text: &[TokenId]) -> Result<(), LmError> {
+        self.check_length(text.len())?;
+        text.iter().try_for_each(|token| self.check_token(*token))
+    }
+
+    fn context(&self, depth: usize, state: State) -> CandleContext {
+        CandleContext(Arc::new(Node { model: self.id, depth, state }))
     }
 }
 
@@ -228,33 +224,24 @@ impl LanguageModel for CandleLm {
     }
 
     fn context_length(&self) -> usize {
-        self.config.context_length
+        self.engine.context_length()
     }
 
     fn prefill(&mut self, prompt: &[TokenId]) -> Result<CandleContext, LmError> {
         if prompt.is_empty() {
             return Err(LmError::other("the prompt has no tokens, and the model cannot begin from nothing"));
         }
-        self.check_length(prompt.len())?;
-        prompt.iter().try_for_each(|token| self.check_token(*token))?;
+        self.check_text(prompt)?;
         if let Some(context) = self.prefixes.get(prompt) {
             return Ok(context);
         }
-        let mut pages = self.prefixes.shared_pages(prompt);
-        self.check_memory(PageShape::new(&self.config).bytes(prompt.len() - pages.len() * PAGE))?;
-        loop {
-            let rest = &prompt[pages.len() * PAGE..];
-            let last = rest.len() <= CHUNK;
-            let tokens = if last { rest } else { &rest[..CHUNK] };
-            let sequence = Sequence { pages: &pages, tail: &[], tokens, wants_logits: last };
-            let continuation = self.forward(&[sequence]).remove(0);
-            if last {
-                let context = self.context(pages.into(), continuation);
-                self.prefixes.insert(prompt, context.clone());
-                return Ok(context);
-            }
-            pages.extend(continuation.pages);
-        }
+        let known = self.prefixes.shared(prompt);
+        let new = prompt.len() - known.as_ref().map_or(0, |(_, tokens)| *tokens);
+        self.check_memory(self.engine.prompt_bytes(new))?;
+        let state = self.engine.prefill(prompt, known.as_ref().map(|(context, tokens)| (&context.0.state, *tokens)))?;
+        let context = self.context(prompt.len(), state);
+        self.prefixes.insert(prompt, context.clone());
+        Ok(context)
     }
 
     fn extend(&mut self, batch: &[(CandleContext, TokenId)]) -> Result<Vec<CandleContext>, LmError> {
@@ -271,41 +258,27 @@ impl LanguageModel for CandleLm {
             self.check_token(*token)?;
             self.check_length(context.depth() + 1)?;
             let number = *numbers.entry((Arc::as_ptr(&context.0), *token)).or_insert_with(|| {
-                distinct.push((context, token));
+                distinct.push((&*context.0, *token));
                 distinct.len() - 1
             });
             wanted.push(number);
         }
-        // A token takes a slot; the sixteenth makes a page of them, which takes sixteen.
-        let shape = PageShape::new(&self.config);
-        let grows = |(context, _): &(&CandleContext, &TokenId)| shape.bytes(if context.0.tail.len() + 1 == PAGE { PAGE } else { 1 });
-        self.check_memory(distinct.iter().map(grows).sum())?;
-        // Neighbours that share pages read them together. Order changes no bits.
-        let mut order: Vec<usize> = (0..distinct.len()).collect();
-        let chain = |number: usize| distinct[number].0.0.pages.iter().map(Arc::as_ptr);
-        order.sort_by(|a, b| chain(*a).cmp(chain(*b)));
-        let sequences: Vec<Sequence<'_>> = order
-            .iter()
-            .map(|number| {
-                let (context, token) = distinct[*number];
-                Sequence { pages: &context.0.pages, tail: &context.0.tail, tokens: std::slice::from_ref(token), wants_logits: true }
-            })
-            .collect();
-        let continuations = self.forward(&sequences);
-        let mut extended = vec![None; distinct.len()];
-        for (number, continuation) in order.into_iter().zip(continuations) {
-            extended[number] = Some(self.context(distinct[number].0.0.pages.clone(), continuation));
-        }
-        Ok(wanted.into_iter().filter_map(|number| extended[number].clone()).collect())
+        let states: Vec<&State> = distinct.iter().map(|(node, _)| &node.state).collect();
+        self.check_memory(self.engine.growth_bytes(&states))?;
+        let pairs: Vec<(&State, TokenId)> = distinct.iter().map(|(node, token)| (&node.state, *token)).collect();
+        let extended = self.engine.extend(&pairs)?;
+        let contexts: Vec<CandleContext> =
+            distinct.iter().zip(extended).map(|((node, _), state)| self.context(node.depth + 1, state)).collect();
+        Ok(wanted.into_iter().map(|number| contexts[number].clone()).collect())
     }
 
     fn next_token(&self, context: &CandleContext) -> Result<NextToken, LmError> {
-        Ok(NextToken::from_shared_logits(context.0.logits.clone())?)
+        self.engine.next_token(&context.0.state)
     }
 }
 
 impl fmt::Debug for CandleLm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CandleLm").field("config", &self.config).field("vocabulary", &self.vocabulary).finish_non_exhaustive()
+        f.debug_struct("CandleLm").field("device", &self.device()).field("vocabulary", &self.vocabulary).finish_non_exhaustive()
     }
 }

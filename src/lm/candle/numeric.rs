@@ -3,7 +3,7 @@
 //! All of it is elementwise or a sum in sixteen fixed lanes ([`crate::simd`]), so that a row's bits
 //! depend on the row alone. NaN comes out as NaN, so that broken weights are noticed.
 
-use super::config::Activation;
+use super::config::{Activation, Rope};
 use crate::simd::{self, LANES, Vector, Wide};
 
 /// Scales each row of `weight.len()` numbers to root mean square 1, then multiplies it by `weight`.
@@ -79,6 +79,23 @@ pub(super) enum Pairing {
     Neighbours,
     /// Halves: 0 and n/2, 1 and n/2 + 1, ... (Qwen, Gemma).
     Halves,
+}
+
+/// The cosine and sine of each pair's angle, position after position.
+pub(super) fn rotations(rope: &Rope, factors: Option<&[f32]>, positions: impl Iterator<Item = usize>, rotations: &mut Vec<(f32, f32)>) {
+    let frequency = |pair: usize| {
+        let frequency = rope.base.powf(-((2 * pair) as f64) / rope.dimensions as f64);
+        let factor = factors.map_or(1.0, |factors| f64::from(factors[pair]));
+        frequency / factor / rope.factor
+    };
+    let frequencies: Vec<f64> = (0..rope.dimensions / 2).map(frequency).collect();
+    rotations.clear();
+    for position in positions {
+        rotations.extend(frequencies.iter().map(|frequency| {
+            let (sin, cos) = (position as f64 * frequency).sin_cos();
+            (cos as f32, sin as f32)
+        }));
+    }
 }
 
 /// Turns the first `2 * rotation.len()` elements of every head in `heads` by `rotation`, the cosine and

@@ -15,6 +15,7 @@ mod escapes;
 mod syntax;
 mod translate;
 
+use super::escape::{Begun, Characters, Follows};
 use crate::constraint::automaton::Problem;
 use crate::constraint::{Constraint, ConstraintError, Regex, RegexState};
 use backtrack::Matcher;
@@ -91,11 +92,18 @@ impl Pattern {
         self.matcher.as_ref().is_none_or(|matcher| matcher.matches(text) == Some(true))
     }
 
-    /// Whether some part of a text that begins so (or that is this, where `complete`) may match.
-    pub(super) fn may_match(&self, text: &[u8], complete: bool) -> bool {
-        let state = self.state_after(text);
-        let whole = |state| self.automaton.may_end(&state) && std::str::from_utf8(text).is_ok_and(|text| self.confirms(text));
-        state.is_some_and(|state| !complete || whole(state))
+    /// Whether some part of a text that begins so may match.
+    pub(super) fn may_match(&self, begun: Begun) -> bool {
+        self.state_after(begun.text).is_some_and(|state| match begun.follows {
+            Follows::Nothing => self.automaton.may_end(&state) && std::str::from_utf8(begun.text).is_ok_and(|text| self.confirms(text)),
+            Follows::Anything => true,
+            Follows::OneOf(characters) => self.takes_one_of(characters, state),
+        })
+    }
+
+    /// Whether one of the characters may come at a state of the automaton.
+    pub(super) fn takes_one_of(&self, characters: &Characters, state: RegexState) -> bool {
+        characters.can_be_taken(state, |state, byte| self.automaton.next(state, byte), |_| true)
     }
 
     /// The automaton's state after a text; `None` where none that begins so matches.
@@ -105,7 +113,7 @@ impl Pattern {
 
     /// Whether some part of `text` matches.
     pub(super) fn matches(&self, text: &str) -> bool {
-        self.may_match(text.as_bytes(), true)
+        self.may_match(Begun { text: text.as_bytes(), follows: Follows::Nothing })
     }
 }
 #[cfg(test)]
@@ -189,7 +197,7 @@ mod tests {
     #[test]
     fn look_around_is_exact_at_every_prefix() {
         let pattern = compile(r"^(?!.*aa)(?=.{3}$)[ab]*$").unwrap();
-        assert!(pattern.is_exact() && pattern.may_match(b"ab", false) && !pattern.may_match(b"aa", false));
+        assert!(pattern.is_exact() && pattern.state_after(b"ab").is_some() && pattern.state_after(b"aa").is_none());
         assert!(compile(r"^(?=a)b").unwrap_err().is_unsatisfiable());
     }
 

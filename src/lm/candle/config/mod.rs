@@ -125,5 +125,10 @@ fn all_but_every(period: usize, layers: usize) -> Vec<bool> {
 /// An error that says which of the kinds of models in `known` could be run.
 fn unknown_architecture<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> LmError {
     let known: Vec<_> = known.collect();
-    LmError::unsupported(format!("tamis does not run models of architecture {name:?}; it runs {}", known.join(", ")))
+    let more = if cfg!(feature = "all-models") {
+        ""
+    } else {
+        "; built with its feature all-models it also runs GGUF files of phi2, phi3 and glm4"
+    };
+    LmError::unsupported(format!("tamis does not run models of architecture {name:?}; it runs {}{more}", known.join(", ")))
 }

@@ -18,6 +18,8 @@ mod activations;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(feature = "cuda")]
+mod dequantise;
 mod float;
 mod format;
 mod matrix;
@@ -25,5 +27,7 @@ mod pool;
 mod portable;
 
 pub(crate) use activations::Activations;
+#[cfg(feature = "cuda")]
+pub(crate) use dequantise::dequantise;
 pub(crate) use matrix::{Matrix, Product, multiply};
 pub(crate) use pool::Pool;

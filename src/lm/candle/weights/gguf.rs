@@ -34,10 +34,11 @@ impl GgufFile {
         Ok(Self { map, content })
     }
 
-    /// The header and the bytes of the whole file.
+    /// The header, read once more, and the bytes of the whole file.
     #[cfg(feature = "all-models")]
-    pub(in crate::lm::candle) fn into_parts(self) -> (Content, Mmap) {
-        (self.content, self.map)
+    pub(in crate::lm::candle) fn read_again(&self) -> Result<(Content, &[u8]), LmError> {
+        let content = Content::read(&mut Cursor::new(&self.map));
+        Ok((content.map_err(|error| LmError::corrupt("the header cannot be read").caused_by(error))?, &self.map))
     }
 
     /// What the file says about itself.

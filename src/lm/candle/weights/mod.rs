@@ -12,7 +12,6 @@ pub(super) mod gguf;
 pub(super) mod safetensors;
 
 use super::config::Config;
-use super::kernels::{Matrix, Pool};
 use crate::lm::LmError;
 use candle_core::quantized::GgmlDType;
 use std::borrow::Cow;
@@ -61,45 +60,48 @@ impl Stored<'_> {
 /// What to choose instead of an unreadable format.
 const SUPPORTED: &str = "it reads F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K and Q6_K";
 
-/// The weights of one layer. Vectors that a family lacks are `None`.
-pub(super) struct Layer {
+/// The weights of one layer, its matrices of type `M`. Vectors that a family lacks are `None`.
+pub(super) struct Layer<M> {
     pub attention_norm: Vec<f32>,
-    pub query: Matrix,
-    pub key: Matrix,
-    pub value: Matrix,
+    pub query: M,
+    pub key: M,
+    pub value: M,
     pub query_bias: Option<Vec<f32>>,
     pub key_bias: Option<Vec<f32>>,
     pub value_bias: Option<Vec<f32>>,
     pub query_norm: Option<Vec<f32>>,
     pub key_norm: Option<Vec<f32>>,
-    pub attention_output: Matrix,
+    pub attention_output: M,
     pub attention_output_norm: Option<Vec<f32>>,
     pub feed_forward_norm: Vec<f32>,
-    pub gate: Matrix,
-    pub up: Matrix,
-    pub down: Matrix,
+    pub gate: M,
+    pub up: M,
+    pub down: M,
     pub feed_forward_output_norm: Option<Vec<f32>>,
 }
 
 /// All weights of a model.
-pub(super) struct Weights {
-    pub embedding: Matrix,
-    pub layers: Vec<Layer>,
+pub(super) struct Weights<M> {
+    pub embedding: M,
+    pub layers: Vec<Layer<M>>,
     pub output_norm: Vec<f32>,
     /// `None` where the embedding serves as the head.
-    pub head: Option<Matrix>,
+    pub head: Option<M>,
     /// Each rotary pair's angle is divided by its factor (Llama 3.1 and later).
     pub rope_factors: Option<Vec<f32>>,
 }
 
+/// Makes a matrix of so many rows and columns of a tensor.
+pub(super) type MakeMatrix<'a, M> = dyn Fn(Stored<'_>, usize, usize) -> Result<M, LmError> + 'a;
+
 /// Takes tensors from a source, and remembers which.
-struct Reader<'a> {
+struct Reader<'a, M> {
     source: &'a dyn WeightSource,
-    pool: &'a Pool,
+    make: &'a MakeMatrix<'a, M>,
     taken: RefCell<HashSet<String>>,
 }
 
-impl Reader<'_> {
+impl<M> Reader<'_, M> {
     fn find(&self, name: &str) -> Result<Option<Stored<'_>>, LmError> {
         let found = self.source.find(name)?;
         if found.is_some() {
@@ -130,12 +132,12 @@ impl Reader<'_> {
         LmError::corrupt(format!("the model lacks the tensor {}", self.source.spelling(name)))
     }
 
-    fn optional_matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Option<Matrix>, LmError> {
+    fn optional_matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Option<M>, LmError> {
         let stored = self.checked(name, &[rows, columns])?;
-        stored.map(|stored| Matrix::from_ggml(stored.format, rows, columns, stored.bytes, self.pool)).transpose()
+        stored.map(|stored| (self.make)(stored, rows, columns)).transpose()
     }
 
-    fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Matrix, LmError> {
+    fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<M, LmError> {
         self.optional_matrix(name, rows, columns)?.ok_or_else(|| self.missing(name))
     }
 
@@ -184,10 +186,10 @@ pub(super) fn vocabulary_size(source: &dyn WeightSource) -> Result<usize, LmErro
     }
 }
 
-impl Weights {
-    /// Takes the weights of a model of this shape; `pool` lays them out.
-    pub(super) fn read(source: &dyn WeightSource, config: &Config, pool: &Pool) -> Result<Self, LmError> {
-        let reader = Reader { source, pool, taken: RefCell::default() };
+impl<M> Weights<M> {
+    /// Takes the weights of a model of this shape; `make` makes matrices.
+    pub(super) fn read(source: &dyn WeightSource, config: &Config, make: &MakeMatrix<'_, M>) -> Result<Self, LmError> {
+        let reader = Reader { source, make, taken: RefCell::default() };
         let width = config.width;
         let vocabulary = vocabulary_size(source)?;
         let head = match config.tied_head {
@@ -211,13 +213,13 @@ impl Weights {
     }
 
     /// The matrix that makes logits.
-    pub(super) fn head(&self) -> &Matrix {
+    pub(super) fn head(&self) -> &M {
         self.head.as_ref().unwrap_or(&self.embedding)
     }
 }
 
-impl Layer {
-    fn read(reader: &Reader<'_>, config: &Config, layer: usize) -> Result<Self, LmError> {
+impl<M> Layer<M> {
+    fn read(reader: &Reader<'_, M>, config: &Config, layer: usize) -> Result<Self, LmError> {
         let name = |part: &str| format!("blk.{layer}.{part}");
         let matrix = |part, rows, columns| reader.matrix(&name(part), rows, columns);
         let norm = |part, length| reader.norm(&name(part), length);

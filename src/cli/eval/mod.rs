@@ -1,20 +1,25 @@
 //! `tamis eval sql`: how often the answers are right, on questions with gold queries.
 
+mod results;
+
 use super::CliError;
 use super::files::{json_bytes, read_text};
 use super::generate::at_least_one;
 use super::model::Model;
 use super::model_args::ModelArgs;
 use super::progress::Progress;
+use super::sql::{Logged, read_examples};
 use clap::{Args, Subcommand, ValueEnum};
+use results::{Results, Settings};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 use tamis::database::{AnswerKey, Database, DatabaseOptions};
-use tamis::text_to_sql::{Interval, Method, Outcome, SqlExample, Summary, TextToSql, judge};
+use tamis::text_to_sql::{Interval, Method, Outcome, Summary, TextToSql, judge};
 
 /// Measure a model on a benchmark.
 #[derive(Debug, Args)]
@@ -43,7 +48,8 @@ struct EvalSqlArgs {
     #[arg(long, value_enum, default_value_t = MethodName::Awrs)]
     method: MethodName,
 
-    /// Examples for the prompt, JSON lines of {"question", "query"}; those of the question's own text are left out.
+    /// A log to take examples for the prompt from: JSON lines of {"question", "query"}, with a "db_id" where
+    /// they are about one database. An example with the question's own text is left out.
     #[arg(long, value_name = "FILE")]
     examples: Option<PathBuf>,
 
@@ -59,6 +65,10 @@ struct EvalSqlArgs {
     #[arg(short = 'n', long, value_name = "N", default_value = "8", value_parser = at_least_one())]
     particles: usize,
 
+    /// The most tokens of a query.
+    #[arg(long, value_name = "N", default_value = "96", value_parser = at_least_one())]
+    max_tokens: usize,
+
     /// The seed of all random choices.
     #[arg(short, long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -71,8 +81,9 @@ struct EvalSqlArgs {
     model: ModelArgs,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum MethodName {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MethodName {
     Awrs,
     Masked,
     Improper,
@@ -110,15 +121,15 @@ struct Judged {
 pub fn run(args: &EvalArgs) -> Result<ExitCode, CliError> {
     let Benchmark::Sql(args) = &args.benchmark;
     let cases = cases(args)?;
-    let mut outcomes = args.results.as_deref().map_or_else(|| Ok(Vec::new()), read_outcomes)?;
-    let examples = args.examples.as_deref().map_or_else(|| Ok(Vec::new()), super::sql::read_examples)?;
+    let mut results = Results::open(args.results.as_deref(), settings(args))?;
+    let examples = args.examples.as_deref().map_or_else(|| Ok(Vec::new()), read_examples)?;
     let mut databases: HashMap<String, Judged> = HashMap::new();
     let progress = Progress::new(true);
     let mut model = Model::load(&args.model, &progress)?;
     let bar = progress.count("questions", cases.len() as u64);
     for case in &cases {
-        bar.at(outcomes.len() as u64);
-        if outcomes.iter().any(|outcome: &Outcome| outcome.id == case.id) {
+        bar.at(results.outcomes().len() as u64);
+        if results.of(case.id).is_some() {
             continue;
         }
         let judged = match databases.entry(case.database.clone()) {
@@ -132,19 +143,26 @@ pub fn run(args: &EvalArgs) -> Result<ExitCode, CliError> {
         let method = Method::from(args.method);
         let posterior = method.run(&asking, &mut model.lm, &prompt, args.particles, args.seed).map_err(super::generate::of_decoding)?;
         let seconds = started.elapsed().as_secs_f64();
-        let outcome = Outcome { id: case.id, seconds, ..judge(&posterior, asking.database(), &gold) };
-        if let Some(file) = &args.results {
-            append(file, &outcome)?;
-        }
-        outcomes.push(outcome);
+        results.add(Outcome { id: case.id, seconds, ..judge(&posterior, asking.database(), &gold) })?;
     }
     drop(bar);
-    let wanted: Vec<Outcome> = outcomes.into_iter().filter(|outcome| cases.iter().any(|case| case.id == outcome.id)).collect();
+    let wanted: Vec<Outcome> = cases.iter().filter_map(|case| results.of(case.id).cloned()).collect();
     let summary = Summary::new(&wanted);
     let text =
         if args.json { json_bytes(&serde_json::to_value(&summary).expect("numbers are JSON")) } else { table(&summary).into_bytes() };
     std::io::stdout().write_all(&text).map_err(|error| CliError::output(&error))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn settings(args: &EvalSqlArgs) -> Settings {
+    Settings {
+        method: args.method,
+        model: args.model.model.clone(),
+        examples: args.examples.clone(),
+        particles: args.particles,
+        max_tokens: args.max_tokens,
+        seed: args.seed,
+    }
 }
 
 fn cases(args: &EvalSqlArgs) -> Result<Vec<Case>, CliError> {
@@ -167,7 +185,7 @@ fn cases(args: &EvalSqlArgs) -> Result<Vec<Case>, CliError> {
     Ok(cases)
 }
 
-fn open(args: &EvalSqlArgs, name: &str, examples: &[SqlExample]) -> Result<Judged, CliError> {
+fn open(args: &EvalSqlArgs, name: &str, log: &[Logged]) -> Result<Judged, CliError> {
     let places = [args.databases.join(format!("{name}.sqlite")), args.databases.join(name).join(format!("{name}.sqlite"))];
     let file = places.iter().find(|place| place.is_file());
     let file = file.ok_or_else(|| {
@@ -180,27 +198,14 @@ fn open(args: &EvalSqlArgs, name: &str, examples: &[SqlExample]) -> Result<Judge
     let database = Database::with_options(file, options.clone()).map_err(wrong)?;
     options.double_quoted_strings = true;
     let gold = Database::with_options(file, options).map_err(wrong)?;
-    Ok(Judged { asking: TextToSql::new(Arc::new(database)).examples(examples.iter().cloned()), gold })
+    let own = log.iter().filter(|logged| logged.database.as_deref().is_none_or(|database| database == name));
+    let examples = own.map(|logged| logged.example.clone());
+    Ok(Judged { asking: TextToSql::new(Arc::new(database)).max_tokens(args.max_tokens).examples(examples), gold })
 }
 
 fn gold(judged: &Judged, case: &Case) -> Result<AnswerKey, CliError> {
     let rows = judged.gold.execute(&case.gold);
     rows.map(|rows| rows.key()).map_err(|error| CliError::usage(format!("the gold query of question {} fails: {error}", case.id)))
-}
-
-fn read_outcomes(file: &Path) -> Result<Vec<Outcome>, CliError> {
-    if !file.exists() {
-        return Ok(Vec::new());
-    }
-    let wrong =
-        |error: serde_json::Error| CliError::usage(format!("{}: {error}", file.display())).hint("give another file, or delete this one");
-    read_text(file)?.lines().map(|line| serde_json::from_str(line).map_err(wrong)).collect()
-}
-
-fn append(file: &Path, outcome: &Outcome) -> Result<(), CliError> {
-    let line = json_bytes(&serde_json::to_value(outcome).expect("numbers are JSON"));
-    let written = std::fs::OpenOptions::new().append(true).create(true).open(file).and_then(|mut file| file.write_all(&line));
-    written.map_err(|error| CliError::failure(format!("{} cannot be written: {error}", file.display())))
 }
 
 fn table(summary: &Summary) -> String {

@@ -68,7 +68,6 @@ impl LanguageModel for TimedModel<'_> {
 }
 
 /// A constraint by the clock.
-#[derive(Clone)]
 struct Timed<C>(C, Arc<Clock>);
 
 impl<C: Constraint> Constraint for Timed<C> {
@@ -116,8 +115,7 @@ impl<C: Constraint> Constraint for Timed<C> {
 }
 
 fn questions_per_token(posterior: &Posterior) -> f64 {
-    let drawn = posterior.history.as_ref().expect("it was asked for");
-    drawn.iter().map(|token| f64::from(token.draw.checks)).sum::<f64>() / drawn.len() as f64
+    posterior.checks as f64 / posterior.draws as f64
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
@@ -128,11 +126,11 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
 /// One schema: questions a token, then where the time goes.
 fn measure(name: &str, schema: &str, question: &str, model: &mut CandleLm, particles: usize) {
     let prompt = model.chat_prompt(question).expect("it has a chat template");
-    let constraint = JsonSchema::parse(schema).expect("it compiles");
-    let run = |seed| ConstrainedDecoding::new(constraint.clone()).particles(particles).max_tokens(MAX_TOKENS).seed(seed);
+    let constraint = || JsonSchema::parse(schema).expect("it compiles");
+    let run = |seed| ConstrainedDecoding::new(constraint()).particles(particles).max_tokens(MAX_TOKENS).seed(seed);
     let [mut alone, mut shared, mut again] = [const { Vec::new() }; 3];
     for seed in 0..ROUNDS as u64 {
-        let run = run(seed).keep_history(true);
+        let run = run(seed);
         let mut labels = LabelCache::default();
         alone.push(run.run_chain(model, &prompt, 1).expect("it runs").remove(0));
         shared.push(run.run_with_labels(model, &prompt, &mut labels, |_| {}).expect("it runs"));
@@ -144,7 +142,7 @@ fn measure(name: &str, schema: &str, question: &str, model: &mut CandleLm, parti
     let (mut total, mut passes, mut rows, mut asked, mut steps) = (0.0, 0.0, 0.0, 0.0, 0);
     for seed in 0..ROUNDS as u64 {
         let clock = Arc::new(Clock::default());
-        let run = ConstrainedDecoding::new(Timed(constraint.clone(), clock.clone())).particles(particles).max_tokens(MAX_TOKENS).seed(seed);
+        let run = ConstrainedDecoding::new(Timed(constraint(), clock.clone())).particles(particles).max_tokens(MAX_TOKENS).seed(seed);
         let mut timed = TimedModel { model, passes: Clock::default(), rows: Clock::default() };
         let start = Instant::now();
         steps += run.run(&mut timed, &prompt).expect("it runs").steps.len();

@@ -125,6 +125,14 @@ fn options_without_meaning_are_named() {
     with(&["--particles", "1.5"]).fails(2, &["--particles", "whole number"]);
     with(&["--particles", "99999999999"]).fails(2, &["--particles", "at most"]);
     with(&["--particles", "-3"]).fails(2, &["--particles", "-3"]);
+    with(&["--error", "2"]).fails(2, &["--error", "between 0 and 1"]);
+    with(&["--error", "0.1", "--eps", "0.1"]).fails(2, &["--error", "--eps"]);
+    with(&["--error", "0.1", "--sampler", "masked"]).fails(2, &["--error", "masked"]);
+    with(&["--where", "/a = 1"]).fails(2, &["--schema"]);
+    with(&["--where", "a = 1", "--schema", "x"]).fails(2, &["--where", "JSON pointer"]);
+    with(&["--where", "/a", "--schema", "x"]).fails(2, &["--where", "<="]);
+    with(&["--length-bonus", "inf"]).fails(2, &["--length-bonus", "nats"]);
+    with(&["--expert-power", "2"]).fails(2, &["--expert "]);
     with(&["--json", "--quiet"]).fails(2, &["--json", "--quiet"]);
     with(&["--max-whitespace", "1"]).fails(2, &["--schema"]);
     with(&["--no-such-option"]).fails(2, &["--no-such-option"]);
@@ -394,6 +402,42 @@ mod with_models {
         assert!(run["tokens"][0]["alternatives"].as_array().is_some_and(|others| !others.is_empty()));
         assert_eq!(tamis(&["report", &path]).code, 0);
         assert_eq!(folder.names(), ["run.html", "run.json"]);
+    }
+
+    #[test]
+    fn critics_choose_among_valid_answers() {
+        if !default_model() {
+            return;
+        }
+        let folder = Folder::new("critics");
+        let schema = folder.file("number.json", r#"{"type": "object", "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 99}}, "required": ["n"], "additionalProperties": false}"#);
+        let question = r#"Give me the number 73 as JSON, like {"n": 73}."#;
+        let number = |more: &[&str]| {
+            tamis(&[&["generate", "--json", "-n", "16", "--max-tokens", "24", "--schema", &schema, question], more].concat())
+        };
+        let run = number(&["--where", "/n > 40", "--where", "/n != 99"]).json();
+        let answers = run["answers"].as_array().unwrap();
+        assert!(!answers.is_empty());
+        for answer in answers {
+            let n = serde_json::from_str::<Value>(answer["text"].as_str().unwrap()).unwrap()["n"].as_f64().unwrap();
+            assert!(n > 40.0 && n != 99.0, "{answer}");
+        }
+        assert_eq!(run["constraints"][1], serde_json::json!({"kind": "where", "source": "/n > 40"}));
+
+        let said = |more: &[&str]| tamis(&[&["generate", "--json", "--regex", "(yes|no)[.]?", "Is water wet?"], more].concat()).json();
+        let longer = said(&["-n", "64", "--length-bonus", "20"]);
+        assert_eq!(longer["answers"][0]["text"], "yes.");
+        assert_eq!(longer["options"]["critics"][0], "20 nats a byte");
+        // The product of a model with itself is more certain than the model.
+        let entropy = |run: &Value| -> f64 {
+            let probabilities = run["answers"].as_array().unwrap().iter().map(|answer| answer["probability"].as_f64().unwrap());
+            probabilities.map(|p| -p * p.ln()).sum()
+        };
+        let alone = said(&["-n", "64"]);
+        let product = said(&["-n", "64", "--expert", "smollm2-135m"]);
+        assert!(entropy(&product) < entropy(&alone), "{} {}", entropy(&product), entropy(&alone));
+        let canonical = said(&["--canonical-tokens"]);
+        assert!(!canonical["answers"].as_array().unwrap().is_empty() && canonical["constraints"][1]["kind"] == "canonical_tokens");
     }
 
     #[test]

@@ -24,6 +24,18 @@ pub struct Posterior {
     /// at a resampling included; `None` unless
     /// [`keep_history`](super::ConstrainedDecoding::keep_history) asked for it.
     pub history: Option<Vec<TokenRecord>>,
+    /// How many tokens were drawn, those of particles that died or were lost at a resampling included.
+    pub draws: u64,
+    /// How often the constraint was asked about a single token for these draws.
+    pub checks: u64,
+}
+
+/// What a run tells at its end besides its particles.
+pub(super) struct Told {
+    pub(super) deaths: Vec<Death>,
+    pub(super) history: Option<Vec<TokenRecord>>,
+    pub(super) draws: u64,
+    pub(super) checks: u64,
 }
 
 /// A distinct text among the particles.
@@ -53,9 +65,9 @@ impl Posterior {
         particles: Vec<ParticleRecord>,
         log_evidence: f64,
         steps: Vec<StepRecord>,
-        (deaths, history): (Vec<Death>, Option<Vec<TokenRecord>>),
+        Told { deaths, history, draws, checks }: Told,
     ) -> Self {
-        Self { answers: answers(&particles), particles, log_evidence, steps, deaths, history }
+        Self { answers: answers(&particles), particles, log_evidence, steps, deaths, history, draws, checks }
     }
 
     /// The answer of largest posterior probability; `None` where all particles died.
@@ -91,11 +103,6 @@ impl Posterior {
     pub fn ess(&self) -> f64 {
         let squares: f64 = self.particles.iter().map(|particle| particle.weight * particle.weight).sum();
         if squares > 0.0 { 1.0 / squares } else { 0.0 }
-    }
-
-    /// How often the constraint was asked about a single token, over the tokens of all particles kept.
-    pub fn checks(&self) -> u64 {
-        self.particles.iter().flat_map(|particle| &particle.tokens).map(|token| u64::from(token.draw.checks)).sum()
     }
 }
 

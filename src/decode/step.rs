@@ -4,6 +4,7 @@ use super::alternatives::{Alternative, Asked};
 use super::draft::OwnedDraft;
 use super::filtered::Filtered;
 use super::particle::{Particle, Position, Status};
+use super::posterior::Told;
 use super::record::{Death, Path, TokenRecord};
 use super::watch::Seen;
 use super::{ConstrainedDecoding, DecodeError, Posterior};
@@ -28,6 +29,9 @@ pub(super) struct Decoder<'a, C: Constraint, L: LanguageModel> {
     steps: usize,
     /// A path to every token drawn, where a history is to be kept.
     history: Vec<Path>,
+    /// Tokens drawn, and questions asked for them.
+    draws: u64,
+    checks: u64,
     seen: Seen,
 }
 
@@ -51,15 +55,31 @@ impl<'a, C: Constraint, L: LanguageModel> Decoder<'a, C, L> {
     pub(super) fn new(run: &'a ConstrainedDecoding<C>, model: &'a mut L, prompt: &'a [TokenId], labels: Memory<'a, C>, seen: Seen) -> Self {
         let vocabulary = model.vocabulary();
         let longest_token = vocabulary.tokens().filter_map(|token| vocabulary.bytes(token)).map(<[u8]>::len).max().unwrap_or(0);
-        Self { run, model, prompt, labels, deaths: VecDeque::new(), longest_token, steps: 0, history: Vec::new(), seen }
+        Self {
+            run,
+            model,
+            prompt,
+            labels,
+            deaths: VecDeque::new(),
+            longest_token,
+            steps: 0,
+            history: Vec::new(),
+            draws: 0,
+            checks: 0,
+            seen,
+        }
     }
 
-    /// Where particles died, the last first, and the history, where it was kept; both begin anew.
-    pub(super) fn told(&mut self) -> (Vec<Death>, Option<Vec<TokenRecord>>) {
+    /// What is told of a run besides its particles; all of it begins anew.
+    pub(super) fn told(&mut self) -> Told {
         self.steps = 0;
         let history = std::mem::take(&mut self.history);
-        let history = self.run.keep_history.then(|| history.iter().filter_map(Path::last).cloned().collect());
-        (std::mem::take(&mut self.deaths).into_iter().rev().collect(), history)
+        Told {
+            deaths: std::mem::take(&mut self.deaths).into_iter().rev().collect(),
+            history: self.run.keep_history.then(|| history.iter().filter_map(Path::last).cloned().collect()),
+            draws: std::mem::take(&mut self.draws),
+            checks: std::mem::take(&mut self.checks),
+        }
     }
 
     /// What may follow each context; `drafts` are the texts that lead there.
@@ -137,6 +157,8 @@ impl<'a, C: Constraint, L: LanguageModel> Decoder<'a, C, L> {
         let mut labels = Asked::new(labels, self.run.keep_history);
         let row = position.proposal.as_ref().unwrap_or_else(|| position.target());
         let draw = self.run.sampler.draw(row, &mut labels, stream);
+        self.draws += 1;
+        self.checks += u64::from(draw.record().checks);
         let alternatives = match &draw {
             Draw::Token { token, .. } => labels.alternatives(position.target(), vocabulary, *token),
             Draw::Dead(_) => Vec::new(),

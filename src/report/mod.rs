@@ -102,6 +102,9 @@ pub struct OptionsInfo {
     pub top_p: f64,
     /// The least fraction of the largest probability that was kept.
     pub min_p: f64,
+    /// Scores that the target is multiplied by, as they were asked for.
+    #[serde(default)]
+    pub critics: Vec<String>,
 }
 
 impl Default for OptionsInfo {
@@ -118,6 +121,7 @@ impl Default for OptionsInfo {
             top_k: None,
             top_p: 1.0,
             min_p: 0.0,
+            critics: Vec::new(),
         }
     }
 }

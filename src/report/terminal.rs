@@ -87,10 +87,9 @@ impl<'a> Summary<'a> {
     fn numbers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (posterior, options, timings) = (self.posterior, &self.info.options, &self.info.timings);
         let particles = posterior.particles.len();
-        let tokens: usize = posterior.particles.iter().map(|particle| particle.tokens.len()).sum();
         write!(f, "Effective sample size {:.1} of {particles} particle{}", posterior.ess(), plural(particles))?;
-        if tokens > 0 {
-            write!(f, "; {:.1} constraint checks a token", posterior.checks() as f64 / tokens as f64)?;
+        if posterior.draws > 0 {
+            write!(f, "; {:.1} constraint checks a token", posterior.checks as f64 / posterior.draws as f64)?;
         }
         write!(f, "; {:.1} s", timings.run)?;
         match timings.tokens_per_second(options.particles) {

@@ -61,6 +61,13 @@ pub fn evidence_in_words(log_evidence: f64, options: &OptionsInfo) -> String {
         );
     }
     let changed = if changed.is_empty() { "," } else { changed };
+    if !options.critics.is_empty() {
+        let scores = options.critics.join(", ");
+        return format!(
+            "Left to itself{changed} the model would give valid answers within {tokens} tokens, times their scores ({scores}), a weight of {}.",
+            probability_in_words(log_evidence)
+        );
+    }
     format!(
         "Left to itself{changed} the model would have answered validly within {tokens} tokens with probability {}.",
         probability_in_words(log_evidence)
@@ -86,6 +93,13 @@ mod tests {
         let options = OptionsInfo { properly_weighted: false, sampler: "improper".into(), ..OptionsInfo::default() };
         let words = evidence_in_words(0.0, &options);
         assert!(words.contains("biased") && !words.contains("probability"), "{words}");
+    }
+
+    #[test]
+    fn what_scores_are_in_is_not_called_a_probability() {
+        let options = OptionsInfo { critics: vec!["length 0.1".into()], ..OptionsInfo::default() };
+        let words = evidence_in_words(2f64.ln(), &options);
+        assert!(words.contains("(length 0.1), a weight of 2.00") && !words.contains("probability"), "{words}");
     }
 
     #[test]

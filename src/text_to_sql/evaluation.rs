@@ -115,7 +115,7 @@ pub fn judge(posterior: &Posterior, database: &Database, gold: &AnswerKey) -> Ou
         best: f64::from(answers.first().as_ref().is_some_and(right)),
         valid: posterior.particles.iter().filter(|particle| particle.weight > 0.0).count() as f64 / particles,
         prepares: if queries.is_empty() { 1.0 } else { prepares as f64 / queries.len() as f64 },
-        checks: posterior.checks() as f64 / tokens.max(1) as f64,
+        checks: posterior.checks as f64 / posterior.draws.max(1) as f64,
         tokens: tokens as f64 / particles,
         query: answers.first().map(|answer| answer.query.clone()).unwrap_or_default(),
         ..Outcome::default()

@@ -1,5 +1,6 @@
 //! The arguments of `tamis generate`, as data.
 
+use super::critics::CriticArgs;
 use super::sampling::SamplingArgs;
 use crate::cli::model_args::ModelArgs;
 use crate::cli::schema::{LayoutArgs, SchemaArgs};
@@ -123,6 +124,9 @@ pub struct GenerateArgs {
 
     #[command(flatten)]
     pub sampling: SamplingArgs,
+
+    #[command(flatten)]
+    pub critics: CriticArgs,
 
     /// Print the record instead of a summary: all that is known, down to each token, as one JSON object.
     #[arg(long, conflicts_with = "quiet", help_heading = "Output")]

@@ -7,16 +7,22 @@ use crate::cli::progress::Progress;
 use crate::cli::{CliError, screen};
 use std::process::ExitCode;
 use std::time::Instant;
+use tamis::decode::critic::Expert;
 use tamis::decode::{DecodeError, Posterior};
 use tamis::report::{Look, Record, RunInfo, Summary, Timings};
 
 /// Has the model, runs and reports.
 pub fn draw(plan: Plan) -> Result<ExitCode, CliError> {
-    let Plan { model, mut decoding, canonical_tokens, mut info, form, output, record } = plan;
+    let Plan { model, mut decoding, expert, canonical_tokens, mut info, form, output, record } = plan;
     let progress = Progress::new(form != Form::Text);
     let mut model = Model::load(&model, &progress)?;
     info.prompt.tokens = model.prompt(&info.prompt)?;
     info.model = model.info.clone();
+    if let Some((expert, power)) = expert {
+        let expert = Model::load(&expert, &progress)?;
+        let prompt = expert.prompt(&info.prompt)?;
+        decoding = decoding.critic(Expert::new(expert.lm, &prompt, power));
+    }
     if canonical_tokens {
         decoding = decoding.token_filter(model.lm.canonical_tokens()?);
     }

@@ -1,9 +1,10 @@
 //! `tamis generate`: answers of a model under a constraint.
 //!
-//! `args.rs` (with `sampling.rs`) is what was typed, `plan.rs` what it means; all that can be wrong with either is told before
+//! `args.rs` (with `sampling.rs` and `critics.rs`) is what was typed, `plan.rs` what it means; all that can be wrong with either is told before
 //! a model is fetched or loaded. `draw.rs` (feature `candle`) is the run.
 
 mod args;
+mod critics;
 #[cfg(feature = "candle")]
 mod draw;
 mod plan;

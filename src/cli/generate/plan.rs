@@ -30,6 +30,8 @@ pub struct Plan {
     pub model: ModelArgs,
     /// The run, short of the model.
     pub decoding: ConstrainedDecoding<AnyConstraint>,
+    /// A second model whose probability counts too, and to which power.
+    pub expert: Option<(ModelArgs, f64)>,
     /// Whether answers must be written in the tokenizer's own tokens.
     pub canonical_tokens: bool,
     /// What the report says of it; the parts that the model knows are still empty.
@@ -85,6 +87,9 @@ impl Plan {
                 return Err(CliError::constraint(&what, &error));
             }
         };
+        info.constraints.extend(
+            args.critics.comparisons.iter().map(|comparison| ConstraintInfo { kind: "where".into(), source: comparison.to_string() }),
+        );
         if args.canonical_tokens {
             info.constraints.push(ConstraintInfo { kind: "canonical_tokens".into(), source: "the model's tokenizer".into() });
         }
@@ -97,7 +102,9 @@ impl Plan {
             .sampler(sampler)
             .truncation(truncation)
             .keep_history(form == Form::Json || record.is_some());
-        Ok(Self { model: args.model, decoding, canonical_tokens: args.canonical_tokens, info, form, output, record })
+        let decoding = args.critics.apply(decoding);
+        let expert = args.critics.expert.map(|model| (ModelArgs { model, ..args.model.clone() }, args.critics.expert_power));
+        Ok(Self { model: args.model, decoding, expert, canonical_tokens: args.canonical_tokens, info, form, output, record })
     }
 }
 
@@ -120,6 +127,7 @@ fn options(args: &GenerateArgs) -> Result<OptionsInfo, CliError> {
         top_k: args.top_k,
         top_p: args.top_p,
         min_p: args.min_p,
+        critics: args.critics.scores()?,
     })
 }
 

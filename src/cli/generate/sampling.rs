@@ -13,8 +13,13 @@ pub struct SamplingArgs {
     #[arg(long, value_enum, default_value_t = SamplerName::Awrs)]
     pub sampler: SamplerName,
 
-    /// With the sampler `awrs`: go on asking until the weight's error is that of this much probability unseen.
-    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    /// With the sampler `awrs`: go on asking until the weight's relative error is expected to be no larger
+    /// [default: 0.05].
+    #[arg(long, value_name = "E", allow_negative_numbers = true)]
+    pub error: Option<f64>,
+
+    /// With the sampler `awrs`, instead: go on asking until no more probability than this is unseen.
+    #[arg(long, value_name = "P", allow_negative_numbers = true, conflicts_with = "error")]
     pub eps: Option<f64>,
 
     /// With `awrs`, compute the mask after so many refusals; with `recursive`, `averaged` and `geometric`, die.
@@ -81,10 +86,12 @@ impl SamplingArgs {
     /// The sampler, after a check that every option given means something to it.
     pub fn sampler(&self) -> Result<Box<dyn TokenSampler>, CliError> {
         let name = self.name();
-        if self.sampler != SamplerName::Awrs && (self.eps.is_some() || self.mask.is_some()) {
-            return Err(
-                CliError::usage(format!("--eps and --mask mean nothing to the sampler `{name}`")).hint("they are for --sampler awrs")
-            );
+        if self.sampler != SamplerName::Awrs && (self.error.is_some() || self.eps.is_some() || self.mask.is_some()) {
+            return Err(CliError::usage(format!("--error, --eps and --mask mean nothing to the sampler `{name}`"))
+                .hint("they are for --sampler awrs"));
+        }
+        if self.error.is_some_and(|error| !(0.0..=1.0).contains(&error)) {
+            return Err(CliError::usage("--error is a relative error, between 0 and 1"));
         }
         if self.eps.is_some_and(|eps| !(0.0..=1.0).contains(&eps)) {
             return Err(CliError::usage("--eps is a probability, between 0 and 1"));
@@ -95,7 +102,8 @@ impl SamplingArgs {
         let bounded = |plan: DesRaj| self.max_rejects.map_or(plan, |most| plan.give_up_after(most));
         Ok(match self.sampler {
             SamplerName::Awrs => {
-                let awrs = self.eps.map_or(Awrs::new(), |eps| Awrs::new().eps(eps));
+                let awrs = self.error.map_or(Awrs::new(), |error| Awrs::new().error(error));
+                let awrs = self.eps.map_or(awrs, |eps| awrs.eps(eps));
                 let awrs = self.max_rejects.map_or(awrs, |rejects| awrs.max_rejects(rejects));
                 Box::new(if self.mask == Some(MaskName::Never) { awrs.without_mask() } else { awrs })
             }
@@ -119,6 +127,9 @@ impl SamplingArgs {
     /// The sampler's name with its options, as they are typed.
     pub fn described(&self) -> String {
         let mut described = self.name();
+        if let Some(error) = self.error {
+            described += &format!(" --error {error}");
+        }
         if let Some(eps) = self.eps {
             described += &format!(" --eps {eps}");
         }

@@ -17,7 +17,7 @@ function head(data) {
   byId("prompt").textContent = data.prompt.trim() === "" ? "A run of tamis" : excerpt(data.prompt, 220);
   const facts = [
     el("span", {}, data.model.name || "a model"),
-    ...data.constraints.map(({ kind, source }) => el("span", {}, `${kind.replace("_", " ")} `, el("code", {}, excerpt(source, 80)))),
+    ...data.constraints.map(({ kind, source }) => el("span", {}, `${kind.replaceAll("_", " ")} `, el("code", {}, excerpt(source, 80)))),
     el("span", {}, count(data.options.particles, "particle")),
     el("span", {}, `sampler ${data.options.sampler}`),
     el("span", {}, `seed ${data.options.seed}`),
@@ -35,7 +35,7 @@ function overview(run) {
   const speed = (timings.tokens - options.particles) / (timings.run - timings.first_token);
   const perToken = run.size > 0 ? data.checks / run.size : null;
   const tiles = [
-    ["Evidence", data.evidence_number ?? "none", null, "probability of a valid answer"],
+    ["Evidence", data.evidence_number ?? "none", null, data.options.critics.length > 0 ? "of valid answers, times their scores" : "probability of a valid answer"],
     ["Effective sample size", data.ess.toFixed(1), `of ${options.particles}`, "equal samples that the particles are worth"],
     ["Answers", String(data.answers.length), null, data.answers.length > 0 ? `the likeliest has ${share(data.answers[0].probability)}` : "all particles died"],
     ["Tokens drawn", timings.tokens.toLocaleString("en"), null, `in ${count(run.steps.length, "step")}`],
@@ -57,11 +57,12 @@ function about(data) {
   const facts = [
     ["Prompt", data.prompt],
     ["System message", data.system],
-    ["Constraint", data.constraints.map(({ kind, source }) => `${kind.replace("_", " ")}: ${source}`).join("\n")],
+    ["Constraint", data.constraints.map(({ kind, source }) => `${kind.replaceAll("_", " ")}: ${source}`).join("\n")],
     ["Model", [model.name, model.path].filter(Boolean).join(SEPARATOR)],
     ["Vocabulary", model.vocabulary_size > 0 ? `${model.vocabulary_size.toLocaleString("en")} tokens; context of ${model.context_length.toLocaleString("en")}` : null],
     ["Sampling", changes.length > 0 ? changes.join(SEPARATOR) : "the model's distribution as it is"],
     ["Sampler", `${options.sampler}${options.properly_weighted ? "" : ", which does not weigh what it draws"}`],
+    ["Critics", options.critics.join("\n")],
     ["Particles", `${options.particles}, resampled when the effective sample size falls below ${+(options.ess_threshold * options.particles).toPrecision(3)}`],
     ["Longest answer", count(options.max_tokens, "token")],
     ["Seed", String(options.seed)],

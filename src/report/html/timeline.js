@@ -226,7 +226,9 @@ class Timeline {
     const height = (log) => (Number.isFinite(log) ? 1 - Math.min(log, 0) / lowest : 0);
     const decades = Math.ceil(-lowest / Math.LN10 / 4);
     const ticks = [[1, "1"]];
-    for (let log = -decades * Math.LN10; log > lowest; log -= decades * Math.LN10) ticks.push([height(log), Math.exp(log).toPrecision(1)]);
+    for (let power = -decades; power * Math.LN10 > lowest; power -= decades) {
+      ticks.push([height(power * Math.LN10), power < -3 ? `1e${power}` : (10 ** power).toPrecision(1)]);
+    }
     if (ticks.length === 1) ticks.push([0, probability(lowest)]);
     this.#frame(this.evidenceTop, "Evidence so far (log scale)", ticks.map(([at, label]) => [at, shortened(label)]));
     this.#curve(this.evidenceTop, [[LEFT, 1], ...logs.map((log, at) => [this.x(at), height(log)])]);

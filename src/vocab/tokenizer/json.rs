@@ -107,7 +107,11 @@ fn cuts_words(parts: &Parts) -> bool {
         _ => false,
     };
     let cuts = |step: &Value| step["type"] == "Split" || step["use_regex"] == true;
-    model["type"] == "BPE" && model["ignore_merges"] == false && steps.iter().all(is_known) && steps.iter().any(cuts)
+    model["type"] == "BPE"
+        && model["dropout"].is_null()
+        && model["ignore_merges"] == false
+        && steps.iter().all(is_known)
+        && steps.iter().any(cuts)
 }
 
 impl Spelling {
@@ -223,6 +227,24 @@ mod tests {
         let tokenizer = Tokenizer::from_json(json.to_string().as_bytes(), 6, &EndTokens::default()).unwrap();
         assert_eq!(tokenizer.encode("a a\n").unwrap(), [4, 5, 2].map(TokenId::new));
         assert_eq!(tokenizer.vocabulary().text(&[4, 5, 2].map(TokenId::new)), b"a a\n");
+    }
+
+    #[test]
+    fn canonical_tokens_are_known_of_byte_level_merges_behind_known_cuts_alone() {
+        use crate::vocab::TokenFilter;
+        let canonical = |json: &Value| Arc::new(tokenizer(json).unwrap()).canonical();
+        let own = canonical(&byte_level()).unwrap();
+        let [a, b, ab] = [u32::from(b'a'), u32::from(b'b'), 256].map(TokenId::new);
+        assert!(own.may_end(&[ab]) && !own.may_end(&[a, b]) && !own.allows(&[a], b) && own.allows(&[b], ab));
+        let mut other = byte_level();
+        other["model"]["ignore_merges"] = json!(true);
+        assert!(canonical(&other).is_err(), "whole pieces come before merges");
+        other = byte_level();
+        other["pre_tokenizer"] = json!({"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": "[a-z]"}, "behavior": "Isolated", "invert": false}, byte_level()["pre_tokenizer"]]});
+        assert!(canonical(&other).unwrap_err().to_string().contains("GPT-2"));
+        other["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = json!(QWEN2);
+        assert!(canonical(&other).is_ok());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::generate::at_least_one;
 use clap::Args;
 use std::path::PathBuf;
+#[cfg(feature = "candle")]
 use tamis::lm::candle::Device;
 
 /// The model of a command.
@@ -20,6 +21,7 @@ pub struct ModelArgs {
 
     /// What runs the model: cpu, cuda (the first NVIDIA GPU), cuda:N, or auto: a GPU if tamis was built for
     /// one and there is one.
+    #[cfg(feature = "candle")]
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: Device,
 

@@ -358,7 +358,6 @@ impl Pass {
                     index,
                     numbers: halves(numbers.next()?).collect(),
                     copies: halves(copies.next()?).map(f32::from_bits).collect(),
-                    fetched: boxcar::Vec::new(),
                     whole: OnceLock::new(),
                 },
             })

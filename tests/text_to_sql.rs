@@ -134,11 +134,7 @@ fn an_outcome_tells_how_much_of_the_posterior_gives_the_gold_answer() {
 
 #[test]
 fn intervals_hold_the_mean_and_shrink_with_the_number_of_questions() {
-    let outcome = |weighted: f64| {
-        let mut outcome = Outcome::default();
-        outcome.weighted = weighted;
-        outcome
-    };
+    let outcome = |weighted: f64| Outcome { weighted, ..Outcome::default() };
     let summary = |times: usize| Summary::new(&[0.0, 0.25, 1.0, 0.75].repeat(times).into_iter().map(outcome).collect::<Vec<_>>());
     let (few, many) = (summary(5), summary(100));
     assert_eq!((few.questions, many.questions), (20, 400));

@@ -88,7 +88,7 @@ fn follow(constraint: &SqlQuery, query: &str, vocabulary: &Vocabulary, times: &m
             time(&mut times.any, || black_box(constraint.allows(&state, other)));
         }
         time(&mut times.own, || assert!(constraint.allows(&state, bytes), "{query:?} at {at}"));
-        if times.own.len() % 8 == 0 {
+        if times.own.len().is_multiple_of(8) {
             time(&mut times.mask, || constraint.mask(&state, vocabulary.trie(), &mut mask));
         }
         state = time(&mut times.advance, || constraint.advance(&state, bytes)).unwrap();

@@ -1,8 +1,7 @@
 //! What runs a model: an [`Engine`] makes [`State`]s of token prefixes, and rows of states.
 //!
-//! [`CandleLm`](super::CandleLm) is what users see, whichever engine it runs on: [`cpu`](super::cpu) for all
-//! cores, [`cuda`](super::cuda) for a GPU, [`replay`](super::replay) for models that only candle-transformers
-//! has. It checks what it is given, computes equal pairs once, and remembers prompts; an engine only computes.
+//! [`CandleLm`](super::CandleLm) is what users see, whichever engine it runs on: `cpu.rs` for all cores,
+//! `cuda/` for a GPU, `replay.rs` for models that only candle-transformers has. It checks what it is given, computes equal pairs once, and remembers prompts; an engine only computes.
 
 use super::attention_weights::AttentionWeights;
 use super::cpu;

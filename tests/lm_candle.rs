@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::llama_cpp::agrees_with_llama_cpp;
-use support::{TempFile, Tiny, gguf, plain_vocabulary, real_model, shared};
+use support::{QUANTISED, TempFile, Tiny, gguf, plain_vocabulary, real_model, shared};
 use tamis::lm::candle::{CandleLm, CandleOptions};
 use tamis::lm::{LanguageModel, LmError};
 use tamis::vocab::{TokenId, Vocabulary};
@@ -68,18 +68,8 @@ fn difference_from_full_precision(file: &[u8], vocabulary: &Arc<Vocabulary>, tex
 /// What is lost is the rounding of activations to eight bits.
 #[test]
 fn quantised_models_are_close_to_themselves_in_full_precision() {
-    let formats = [
-        GgmlDType::Q4_0,
-        GgmlDType::Q4_1,
-        GgmlDType::Q5_0,
-        GgmlDType::Q5_1,
-        GgmlDType::Q8_0,
-        GgmlDType::Q4K,
-        GgmlDType::Q5K,
-        GgmlDType::Q6K,
-    ];
     let mut worst: f64 = 0.0;
-    for format in formats {
+    for format in QUANTISED {
         let tiny = Tiny { format, width: 256, heads: 4, head_size: 64, feed_forward: 256, ..Tiny::default() };
         let text: Vec<_> = (0..40).map(|i| TokenId::new((i * i + 3 * i) % 40)).collect();
         let difference = difference_from_full_precision(&tiny.gguf(5), &tiny.vocabulary(), &text);

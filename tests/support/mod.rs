@@ -16,6 +16,10 @@ use std::sync::Arc;
 use tamis::lm::candle::{ALIASES, ModelSource};
 use tamis::vocab::{Token, Vocabulary};
 
+/// The quantised formats that models are read in.
+pub const QUANTISED: [GgmlDType; 8] =
+    [GgmlDType::Q4_0, GgmlDType::Q4_1, GgmlDType::Q5_0, GgmlDType::Q5_1, GgmlDType::Q8_0, GgmlDType::Q4K, GgmlDType::Q5K, GgmlDType::Q6K];
+
 /// The shape of a tiny model.
 #[derive(Clone)]
 pub struct Tiny {

@@ -61,6 +61,7 @@ fn read_block(quantisation: Quantisation, block: &Block, out: &mut [f16]) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::format::READ;
     use super::*;
     use candle_core::quantized::QTensor;
     use candle_core::{Device, Tensor};
@@ -69,9 +70,7 @@ mod tests {
     fn weights_are_those_that_candle_reads_rounded_once() {
         let values: Vec<f32> = (0..1024).map(|i| (i as f32 * 0.37).sin() * 3.0 + 0.5).collect();
         let tensor = Tensor::from_vec(values, (4, 256), &Device::Cpu).unwrap();
-        let quantised = [GgmlDType::Q4_0, GgmlDType::Q4_1, GgmlDType::Q5_0, GgmlDType::Q5_1, GgmlDType::Q8_0];
-        let superblocks = [GgmlDType::Q4K, GgmlDType::Q5K, GgmlDType::Q6K];
-        for format in quantised.into_iter().chain(superblocks).chain([GgmlDType::F32, GgmlDType::F16, GgmlDType::BF16]) {
+        for format in READ {
             let stored = QTensor::quantize(&tensor, format).unwrap();
             let expected: Vec<f32> = stored.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1().unwrap();
             for threads in [1, 3] {

@@ -8,6 +8,22 @@
 use candle_core::quantized::GgmlDType;
 use half::f16;
 
+/// All formats that weights are read from.
+#[cfg(test)]
+pub(crate) const READ: [GgmlDType; 11] = [
+    GgmlDType::Q4_0,
+    GgmlDType::Q4_1,
+    GgmlDType::Q5_0,
+    GgmlDType::Q5_1,
+    GgmlDType::Q8_0,
+    GgmlDType::Q4K,
+    GgmlDType::Q5K,
+    GgmlDType::Q6K,
+    GgmlDType::F16,
+    GgmlDType::BF16,
+    GgmlDType::F32,
+];
+
 /// Columns whose codes are kept together, and that share an activation scale.
 pub(super) const BLOCK: usize = 32;
 /// Rows of a tile.

@@ -376,24 +376,11 @@ fn read_block(layout: Layout, packed: &[u8], row: usize, weights: &mut [f32]) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::format::READ;
     use super::*;
     use candle_core::quantized::{QStorage, QTensor};
     use candle_core::{Device, Tensor};
     use std::borrow::Cow;
-
-    const FORMATS: [GgmlDType; 11] = [
-        GgmlDType::Q4_0,
-        GgmlDType::Q4_1,
-        GgmlDType::Q5_0,
-        GgmlDType::Q5_1,
-        GgmlDType::Q8_0,
-        GgmlDType::Q4K,
-        GgmlDType::Q5K,
-        GgmlDType::Q6K,
-        GgmlDType::F16,
-        GgmlDType::BF16,
-        GgmlDType::F32,
-    ];
 
     /// Numbers from -1 to 1, without order.
     fn noise(count: usize, seed: u32) -> Vec<f32> {
@@ -440,7 +427,7 @@ mod tests {
     #[test]
     fn rows_are_what_candle_dequantises() {
         let pool = Pool::new(2);
-        for format in FORMATS {
+        for format in READ {
             for (rows, columns) in shapes(format) {
                 let (matrix, expected) = matrix(format, rows, columns, &pool);
                 for (number, expected) in expected.chunks_exact(columns).enumerate() {
@@ -455,7 +442,7 @@ mod tests {
     #[test]
     fn products_are_near_those_of_dequantised_weights() {
         let pool = Pool::new(2);
-        for format in FORMATS {
+        for format in READ {
             for (rows, columns) in shapes(format) {
                 let (matrix, weights) = matrix(format, rows, columns, &pool);
                 let activations = activations(3, columns, &pool);
@@ -476,7 +463,7 @@ mod tests {
     #[test]
     fn every_level_any_batch_and_any_number_of_threads_give_the_same_bits() {
         let pools = [Pool::new(1), Pool::new(3)];
-        for format in FORMATS {
+        for format in READ {
             for (rows, columns) in shapes(format) {
                 let (matrix, _) = matrix(format, rows, columns, &pools[0]);
                 let all = activations(13, columns, &pools[0]);

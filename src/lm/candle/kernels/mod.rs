@@ -8,7 +8,7 @@
 //! all, and sums of blocks are the same to the bit wherever multiplication and addition are fused.
 //!
 //! A row's result depends on that row alone: not on the batch, and not on the number of threads. Unsafe
-//! code of the forward pass is here and in [`crate::simd`]: vector loads and stores, one call into
+//! code of the forward pass on the CPU is here and in [`crate::simd`]: vector loads and stores, one call into
 //! each vector kernel, the pool's borrowed jobs, and writing an output from several threads.
 
 #![allow(clippy::needless_range_loop, reason = "kernels index several arrays alike, and indices show it")]
@@ -29,5 +29,7 @@ mod portable;
 pub(crate) use activations::Activations;
 #[cfg(feature = "cuda")]
 pub(crate) use dequantise::dequantise;
+#[cfg(test)]
+pub(crate) use format::READ;
 pub(crate) use matrix::{Matrix, Product, multiply};
 pub(crate) use pool::Pool;

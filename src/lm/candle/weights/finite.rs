@@ -43,22 +43,9 @@ fn finite_bf16(bits: u16) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lm::candle::kernels::READ;
     use candle_core::quantized::QTensor;
     use candle_core::{Device, Tensor};
-
-    const FORMATS: [GgmlDType; 11] = [
-        GgmlDType::F32,
-        GgmlDType::F16,
-        GgmlDType::BF16,
-        GgmlDType::Q4_0,
-        GgmlDType::Q4_1,
-        GgmlDType::Q5_0,
-        GgmlDType::Q5_1,
-        GgmlDType::Q8_0,
-        GgmlDType::Q4K,
-        GgmlDType::Q5K,
-        GgmlDType::Q6K,
-    ];
 
     fn stored(format: GgmlDType, values: Vec<f32>) -> Vec<u8> {
         let tensor = Tensor::from_vec(values, (2, 256), &Device::Cpu).unwrap();
@@ -70,7 +57,7 @@ mod tests {
     #[test]
     fn scales_and_minima_tell_of_all_weights() {
         let values: Vec<f32> = (0..512).map(|i| (i as f32 * 0.37).sin() * 3.0 + 1.0).collect();
-        for format in FORMATS {
+        for format in READ {
             let bytes = stored(format, values.clone());
             assert_eq!(all_finite(format, &bytes), Some(true), "{format:?}");
             let mut noticed = 0;

@@ -69,7 +69,7 @@ fn model(name: &str, place: &str) -> CandleLm {
     }
     let start = Instant::now();
     let lm = CandleLm::load_with(&path, &options).unwrap_or_else(|error| panic!("{error}"));
-    println!("{}: loaded in {:.0} ms, {:.0} MB in use", lm.device(), start.elapsed().as_secs_f64() * 1e3, memory("VmRSS"));
+    println!("{} ({place}): loaded in {:.0} ms, {:.0} MB in use", lm.device(), start.elapsed().as_secs_f64() * 1e3, memory("VmRSS"));
     lm
 }
 
@@ -121,9 +121,9 @@ fn main() {
             }
         }
     }
-    for (lm, rounds) in models.iter_mut().zip(rounds) {
+    for ((lm, place), rounds) in models.iter().zip(&places).zip(rounds) {
         let mut figures = rounds.into_iter().map(median);
-        println!("\n{}, tokens/s; a prompt of 128: {:.0}", lm.device(), figures.next().unwrap_or(f64::NAN));
+        println!("\n{} ({place}), tokens/s; a prompt of 128: {:.0}", lm.device(), figures.next().unwrap_or(f64::NAN));
         println!("shared prompt{}", PARTICLES.map(|particles| format!("{particles:>8}")).concat());
         for prompt in PROMPTS {
             println!("{prompt:>13}{}", figures.by_ref().take(PARTICLES.len()).map(|figure| format!("{figure:>8.0}")).collect::<String>());

@@ -43,8 +43,13 @@ impl Model {
         let working = progress.working(&format!("reading {name}"));
         let lm = CandleLm::load_with(&path, &options)?;
         drop(working);
-        let info =
-            ModelInfo { name: name.clone(), path: Some(path), vocabulary_size: lm.vocabulary().len(), context_length: lm.context_length() };
+        let info = ModelInfo {
+            name: name.clone(),
+            path: Some(path),
+            vocabulary_size: lm.vocabulary().len(),
+            context_length: lm.context_length(),
+            device: lm.device(),
+        };
         Ok(Self { lm, info, load_seconds: started.elapsed().as_secs_f64() })
     }
 

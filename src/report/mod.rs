@@ -47,6 +47,9 @@ pub struct ModelInfo {
     pub vocabulary_size: usize,
     /// The most tokens that it can attend to.
     pub context_length: usize,
+    /// What it ran on: the same seed gives the same run on the same kind of device.
+    #[serde(default)]
+    pub device: String,
 }
 
 /// A path as text: one that is no UTF-8 is told as well as it can be.

@@ -92,9 +92,12 @@ impl<'a> Summary<'a> {
             write!(f, "; {:.1} constraint checks a token", posterior.checks as f64 / posterior.draws as f64)?;
         }
         write!(f, "; {:.1} s", timings.run)?;
-        match timings.tokens_per_second(options.particles) {
-            Some(speed) => writeln!(f, ", {speed:.0} tokens/s."),
-            None => writeln!(f, "."),
+        if let Some(speed) = timings.tokens_per_second(options.particles) {
+            write!(f, ", {speed:.0} tokens/s")?;
+        }
+        match self.info.model.device.as_str() {
+            "" => writeln!(f, "."),
+            device => writeln!(f, " ({device})."),
         }
     }
 }

@@ -58,10 +58,7 @@ fn state(pages: Arc<[Arc<Page>]>, continuation: Continuation) -> engine::State {
 
 impl Engine for CpuEngine {
     fn device(&self) -> String {
-        match self.pool.threads() {
-            1 => "1 thread".into(),
-            threads => format!("{threads} threads"),
-        }
+        "CPU".into()
     }
 
     fn vocabulary_size(&self) -> usize {

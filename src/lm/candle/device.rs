@@ -40,7 +40,9 @@ impl Device {
     pub(super) fn cuda(self) -> Result<Option<CudaDevice>, LmError> {
         match self {
             Self::Cpu | Self::Auto => Ok(None),
-            Self::Cuda(_) => Err(LmError::unsupported("tamis was built without its feature `cuda`; build it with, or run on the CPU")),
+            Self::Cuda(_) => Err(LmError::unsupported(
+                "tamis was built without its feature `cuda`; build it with `--features cuda`, or take the device cpu",
+            )),
         }
     }
 }

@@ -45,7 +45,7 @@ pub(super) trait Engine: Send {
 
     /// The attention weights of a text that has tokens, from position `first` of it on.
     fn attention_weights(&mut self, _text: &[TokenId], _first: usize) -> Result<AttentionWeights, LmError> {
-        Err(LmError::unsupported(format!("attention weights are told by the CPU's own pass, not by {}", self.device())))
+        Err(LmError::unsupported(format!("attention weights are told by our own pass on the CPU, not by {}", self.device())))
     }
 
     /// What may follow.

@@ -108,7 +108,7 @@ impl CandleLm {
         })
     }
 
-    /// What computes, in words: "2 threads", or a GPU's name.
+    /// What computes: `CPU`, or a GPU's name.
     pub fn device(&self) -> String {
         self.engine.device()
     }

@@ -116,7 +116,7 @@ fn context_length(metadata: &HashMap<String, Value>, architecture: &str) -> Resu
 
 impl Engine for ReplayEngine {
     fn device(&self) -> String {
-        "candle-transformers on the CPU".into()
+        "CPU, by candle-transformers".into()
     }
 
     fn vocabulary_size(&self) -> usize {

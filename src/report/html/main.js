@@ -60,6 +60,7 @@ function about(data) {
     ["Constraint", data.constraints.map(({ kind, source }) => `${kind.replaceAll("_", " ")}: ${source}`).join("\n")],
     ["Model", [model.name, model.path].filter(Boolean).join(SEPARATOR)],
     ["Vocabulary", model.vocabulary_size > 0 ? `${model.vocabulary_size.toLocaleString("en")} tokens; context of ${model.context_length.toLocaleString("en")}` : null],
+    ["Device", model.device],
     ["Sampling", changes.length > 0 ? changes.join(SEPARATOR) : "the model's distribution as it is"],
     ["Sampler", `${options.sampler}${options.properly_weighted ? "" : ", which does not weigh what it draws"}`],
     ["Critics", options.critics.join("\n")],

@@ -27,7 +27,7 @@ impl CudaDevice {
     pub(in crate::lm::candle) fn open(number: usize) -> Result<Self, LmError> {
         // SAFETY: it only looks for the driver's library, and loading that runs no code but its own start.
         if !unsafe { sys::is_culib_present() } {
-            return Err(LmError::not_found("there is no NVIDIA driver on this machine (libcuda); run on the CPU"));
+            return Err(LmError::not_found("there is no NVIDIA driver on this machine (libcuda); take the device cpu"));
         }
         let missing = |error: DriverError| LmError::not_found(format!("there is no CUDA device {number}")).caused_by(Failure(error));
         let context = CudaContext::new(number).map_err(missing)?;

@@ -23,8 +23,6 @@ pub(super) struct Decoder<'a, C: Constraint, L: LanguageModel> {
     prompt: &'a [TokenId],
     labels: Memory<'a, C>,
     deaths: VecDeque<Death>,
-    /// The most bytes that one token can add.
-    longest_token: usize,
     /// The steps done.
     steps: usize,
     /// A path to every token drawn, where a history is to be kept.
@@ -53,21 +51,7 @@ struct Drawn {
 impl<'a, C: Constraint, L: LanguageModel> Decoder<'a, C, L> {
     /// The system of `run`; what a watcher may see goes to `seen`.
     pub(super) fn new(run: &'a ConstrainedDecoding<C>, model: &'a mut L, prompt: &'a [TokenId], labels: Memory<'a, C>, seen: Seen) -> Self {
-        let vocabulary = model.vocabulary();
-        let longest_token = vocabulary.tokens().filter_map(|token| vocabulary.bytes(token)).map(<[u8]>::len).max().unwrap_or(0);
-        Self {
-            run,
-            model,
-            prompt,
-            labels,
-            deaths: VecDeque::new(),
-            longest_token,
-            steps: 0,
-            history: Vec::new(),
-            draws: 0,
-            checks: 0,
-            seen,
-        }
+        Self { run, model, prompt, labels, deaths: VecDeque::new(), steps: 0, history: Vec::new(), draws: 0, checks: 0, seen }
     }
 
     /// What is told of a run besides its particles; all of it begins anew.
@@ -238,7 +222,7 @@ impl<'a, C: Constraint, L: LanguageModel> Decoder<'a, C, L> {
 
     /// Whether the tokens that are left could hold the bytes that are still needed.
     fn can_finish(&self, particle: &Particle<L::Context, C::State>) -> bool {
-        let left = (self.run.max_tokens - particle.tokens).saturating_mul(self.longest_token);
+        let left = (self.run.max_tokens - particle.tokens).saturating_mul(self.model.vocabulary().longest());
         self.run.constraint.closing_cost(&particle.state).is_none_or(|cost| cost <= left)
     }
 

@@ -67,6 +67,8 @@ pub struct Vocabulary {
     offsets: Vec<u32>,
     ends: TokenSet,
     end_list: Vec<TokenId>,
+    /// Bytes of the longest token.
+    longest: usize,
     trie: OnceLock<TokenTrie>,
 }
 
@@ -86,14 +88,17 @@ impl Vocabulary {
     pub fn new(tokens: impl IntoIterator<Item = Token>) -> Result<Self, VocabularyError> {
         let mut arena = Vec::new();
         let mut offsets = vec![0];
-        let mut end_list = Vec::new();
+        let (mut end_list, mut longest) = (Vec::new(), 0);
         for (id, token) in tokens.into_iter().enumerate() {
             let id = u32::try_from(id).map_err(|_| VocabularyError::new("more than 2^32 tokens"))?;
             match token {
                 Token::Text(bytes) if bytes.is_empty() => {
                     return Err(VocabularyError::new(format!("token {id} is text but has no bytes; make it a control token")));
                 }
-                Token::Text(bytes) => arena.extend_from_slice(&bytes),
+                Token::Text(bytes) => {
+                    arena.extend_from_slice(&bytes);
+                    longest = longest.max(bytes.len());
+                }
                 Token::Control => {}
                 Token::End => end_list.push(TokenId::new(id)),
             }
@@ -110,7 +115,12 @@ impl Vocabulary {
         for token in &end_list {
             ends.insert(*token);
         }
-        Ok(Self { arena, offsets, ends, end_list, trie: OnceLock::new() })
+        Ok(Self { arena, offsets, ends, end_list, longest, trie: OnceLock::new() })
+    }
+
+    /// The most bytes that one token has.
+    pub fn longest(&self) -> usize {
+        self.longest
     }
 
     /// The number of tokens, all kinds together.

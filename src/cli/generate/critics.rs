@@ -93,11 +93,7 @@ const OPERATORS: [(&str, Operator); 6] = [
 
 impl Comparison {
     fn holds(&self, value: &Value) -> bool {
-        let numbers = value.as_f64().zip(self.value.as_f64());
-        let order = numbers.map_or_else(
-            || value.as_str().zip(self.value.as_str()).map(|(left, right)| left.cmp(right)),
-            |(left, right)| left.partial_cmp(&right),
-        );
+        let order = compare(value, &self.value);
         match self.operator {
             Operator::Equal => order.map_or_else(|| *value == self.value, Ordering::is_eq),
             Operator::NotEqual => order.map_or_else(|| *value != self.value, Ordering::is_ne),
@@ -107,6 +103,18 @@ impl Comparison {
             Operator::GreaterOrEqual => order.is_some_and(Ordering::is_ge),
         }
     }
+}
+
+/// How two numbers, or two strings, compare. Whole numbers of 64 bits exactly, all others as floating point.
+fn compare(left: &Value, right: &Value) -> Option<Ordering> {
+    let whole = |value: &Value| value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from));
+    if let Some((left, right)) = whole(left).zip(whole(right)) {
+        return Some(left.cmp(&right));
+    }
+    if let Some((left, right)) = left.as_f64().zip(right.as_f64()) {
+        return left.partial_cmp(&right);
+    }
+    left.as_str().zip(right.as_str()).map(|(left, right)| left.cmp(right))
 }
 
 impl FromStr for Comparison {
@@ -155,6 +163,11 @@ mod tests {
         assert!(holds("/a >= 18", json!(18)) && !holds("/a > 18", json!(18)) && holds("/a<18.5", json!(18)));
         assert!(holds("/a = 1", json!(1.0)) && holds("/a != 1", json!("1")) && holds("/a = null", json!(null)));
         assert!(holds(r#"/a = "x""#, json!("x")) && holds(r#"/a < "b""#, json!("a")) && holds("/a = [1]", json!([1])));
+        // Numbers that one floating-point number stands for both.
+        assert!(
+            holds("/a < 9007199254740993", json!(9_007_199_254_740_992u64))
+                && !holds("/a = 9007199254740993", json!(9_007_199_254_740_992u64))
+        );
         assert!(!holds("/a < 3", json!("2")) && !holds("/a >= 3", json!(null)), "what has no order to it does not compare");
     }
 

@@ -17,8 +17,8 @@ const KEPT: usize = 4096;
 /// NULL) scores the logarithm of a factor, 1 by default: the answer to a question may well be "none".
 /// Before the end it scores the longest part that stands by itself, up to the last clause that is
 /// complete, so that particles on the way to nothing are noticed early; that part of the score cancels.
-/// A text is run once, as long as it is among the last few thousand. The order of clauses and the paper's checks at their ends are after
-/// Loula et al. 2025 (arXiv 2504.13139).
+/// A text is run once, as long as it is among the last few thousand. The order of clauses and the paper's
+/// checks at their ends are after Loula et al. 2025 (arXiv 2504.13139).
 #[derive(Debug)]
 pub struct Executes {
     database: Arc<Database>,

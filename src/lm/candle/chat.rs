@@ -59,19 +59,20 @@ fn without_generation_marks(source: &str) -> Cow<'_, str> {
     let mut kept = String::new();
     let mut rest = source;
     while let Some(start) = rest.find("{%") {
-        let Some(length) = rest[start..].find("%}") else { break };
-        let tag = &rest[start..start + length + 2];
-        let name = tag[2..length].trim_matches(['-', '+']).trim();
-        let (before, after) = (&rest[..start], &rest[start + length + 2..]);
+        // The end of a tag begins after its beginning: `{%}` is none.
+        let Some(length) = rest[start + 2..].find("%}") else { break };
+        let end = start + length + 4;
+        let (before, tag, after) = (&rest[..start], &rest[start..end], &rest[end..]);
+        let name = tag[2..2 + length].trim_matches(['-', '+']).trim();
         if matches!(name, "generation" | "endgeneration") {
             kept += if tag.starts_with("{%-") { before.trim_end() } else { before };
             rest = if tag.ends_with("-%}") { after.trim_start() } else { after };
         } else {
-            kept += &rest[..start + length + 2];
+            kept += &rest[..end];
             rest = after;
         }
     }
-    if kept.is_empty() { Cow::Borrowed(source) } else { Cow::Owned(kept + rest) }
+    if rest.len() == source.len() { Cow::Borrowed(source) } else { Cow::Owned(kept + rest) }
 }
 
 #[cfg(test)]
@@ -88,7 +89,9 @@ mod tests {
 
     #[test]
     fn broken_and_endless_templates_are_errors() {
-        assert!(ChatTemplate::new("{% for %}", "", "").prompt("Hi", None).is_err());
+        for broken in ["{% for %}", "{%}", "{%", "{%}{% generation %}"] {
+            assert!(ChatTemplate::new(broken, "", "").prompt("Hi", None).is_err(), "{broken}");
+        }
         let endless = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
         assert!(ChatTemplate::new(endless, "", "").prompt("Hi", None).is_err());
     }
@@ -244,6 +247,7 @@ mod tests {
     fn marks_of_what_was_trained_on_are_left_out() {
         let [alone, _] = rendered("a {%- generation -%} b{% endgeneration %}{% if true %}c{% endif %}{%+ generation %}d");
         assert_eq!(alone.unwrap(), "abcd");
+        assert_eq!(without_generation_marks("{% generation %}a{% endgeneration %}"), "a");
         assert_eq!(without_generation_marks("{{ x }} {% unclosed"), "{{ x }} {% unclosed");
     }
 }

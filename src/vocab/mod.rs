@@ -83,6 +83,7 @@ impl Vocabulary {
     /// let vocabulary = Vocabulary::new([Token::Text(b"ab".to_vec()), Token::End])?;
     /// assert_eq!(vocabulary.bytes(TokenId::new(0)), Some(&b"ab"[..]));
     /// assert!(vocabulary.is_end(TokenId::new(1)));
+    /// assert_eq!(vocabulary.longest(), 2);
     /// # Ok::<(), tamis::vocab::VocabularyError>(())
     /// ```
     pub fn new(tokens: impl IntoIterator<Item = Token>) -> Result<Self, VocabularyError> {

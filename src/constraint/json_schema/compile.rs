@@ -204,7 +204,7 @@ impl JsonSchema {
         let pointer = &*self.node(plan.entries[0].node).pointer;
         if self.is_too_deep(None, plan.entries[0].node) {
             let limit = self.options.max_depth;
-            let message = format!("values that satisfy the schema are nested deeper than the limit of {limit}; allow deeper ones");
+            let message = format!("no JSON value nested in {limit} levels satisfies the schema; allow deeper ones");
             return Err(ConstraintError::unsatisfiable(message).at(pointer));
         }
         match Kind::ALL.into_iter().any(|kind| plan.verdict_by_kind(plan.roots[0], kind) != Verdict::Fails) {

@@ -220,15 +220,18 @@ fn json_like() -> impl Strategy<Value = String> {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..3).prop_map(|items| format!("[{}]", items.join(","))),
             prop::collection::vec(inner.clone(), 0..3).prop_map(|items| {
-                // Names are not repeated: the schema's reader refuses that, the grammar cannot.
-                let members = items.iter().enumerate().map(|(number, item)| format!("\"k{number}\" : {item}"));
+                let members = items.iter().map(|item| format!("\"?\" : {item}"));
                 format!("{{{}}}", members.collect::<Vec<_>>().join(" , "))
             }),
             inner.prop_map(|inner| format!(" {inner}\n")),
         ]
     });
     (value, prop::option::of((any::<prop::sample::Index>(), prop::sample::select(vec!["", ",", "}", "]", ":", "1", "\"", " "])))).prop_map(
-        |(mut text, edit)| {
+        |(text, edit)| {
+            // No name comes twice, whatever one edit does: the schema's reader refuses that, the grammar cannot.
+            let mut letters = 'A'..;
+            let mut text: String =
+                text.split_inclusive('?').map(|part| part.replace('?', &format!("k{}", letters.next().unwrap()))).collect();
             if let Some((at, with)) = edit
                 && !text.is_empty()
             {

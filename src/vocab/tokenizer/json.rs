@@ -41,6 +41,7 @@ impl Tokenizer {
         parts.with_padding(None);
         parts.with_truncation(None).map_err(|error| VocabularyError::with_source("the tokenizer cannot be used", error))?;
         let spelling = Spelling::of(parts.get_decoder())?;
+        check_template(&parts)?;
         let begin = begin(&parts)?;
         let added = parts.get_added_tokens_decoder();
         let is_end = |id: u32, token: &str| ends.ids.contains(&id) || ends.spellings.iter().any(|end| end == token);
@@ -74,6 +75,24 @@ fn outline(json: &[u8]) -> Result<(), VocabularyError> {
         return Err(VocabularyError::new("the tokenizer normalises texts by a precompiled map of characters, which tamis does not do"));
     }
     Ok(())
+}
+
+/// Refuses a template that puts beside a text what is not there: the crate looks it up unchecked.
+fn check_template(parts: &Parts) -> Result<(), VocabularyError> {
+    fn missing(step: &Value) -> Option<String> {
+        let pieces = step["single"].as_array().into_iter().flatten();
+        let mut absent = pieces.filter_map(|piece| match piece["SpecialToken"]["id"].as_str() {
+            Some(token) => step["special_tokens"].get(token).is_none().then(|| format!("{token:?}, which its special_tokens lack")),
+            None => (piece["Sequence"]["id"] != "A").then(|| "a second text, and there is one".to_owned()),
+        });
+        absent.next().or_else(|| step["processors"].as_array().into_iter().flatten().find_map(missing))
+    }
+    let steps = serde_json::to_value(parts.get_post_processor());
+    let steps = steps.map_err(|error| VocabularyError::with_source("the tokenizer's post_processor cannot be read", Box::new(error)))?;
+    match missing(&steps) {
+        Some(missing) => Err(VocabularyError::new(format!("the tokenizer's post_processor has a template with {missing}"))),
+        None => Ok(()),
+    }
 }
 
 /// The token that the file's own rules put before a text.
@@ -258,6 +277,13 @@ mod tests {
         assert!(tokenizer(&json).unwrap_err().to_string().contains("WordPiece"));
         json["decoder"] = Value::Null;
         assert!(tokenizer(&json).unwrap_err().to_string().contains("none"));
+        let mut lacking = byte_level();
+        let text = |id: &str| json!({"Sequence": {"id": id, "type_id": 0}});
+        let template = |first: Value| json!({"type": "TemplateProcessing", "single": [first, text("A")], "pair": [text("A"), text("B")], "special_tokens": {}});
+        lacking["post_processor"] = template(json!({"SpecialToken": {"id": "<s>", "type_id": 0}}));
+        assert!(tokenizer(&lacking).unwrap_err().to_string().contains("\"<s>\""));
+        lacking["post_processor"] = json!({"type": "Sequence", "processors": [template(text("B"))]});
+        assert!(tokenizer(&lacking).unwrap_err().to_string().contains("a second text"));
         let mut endless = byte_level();
         endless["added_tokens"] = json!([]);
         assert!(tokenizer(&endless).unwrap_err().to_string().contains("ends a text"));

@@ -2,8 +2,9 @@
 //!
 //!     cargo bench --bench decode [-- MODEL [PARTICLES [DEVICE]]]
 //!
-//! MODEL is an alias or a path, DEVICE `cpu` or (with `--features cuda`) `cuda`. Two schemas: a flat one, whose strings are bounded, and a nested one. The
-//! rest, which is neither the model's nor the constraint's, is what particles and samplers cost.
+//! MODEL is an alias or a path, DEVICE `cpu` or (with `--features cuda`) `cuda`. Two schemas: a flat one,
+//! whose strings are bounded, and a nested one. The rest, which is neither the model's nor the constraint's,
+//! is what particles and samplers cost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -118,11 +119,6 @@ fn questions_per_token(posterior: &Posterior) -> f64 {
     posterior.checks as f64 / posterior.draws as f64
 }
 
-fn mean(values: impl Iterator<Item = f64>) -> f64 {
-    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
-    sum / count
-}
-
 /// One schema: questions a token, then where the time goes.
 fn measure(name: &str, schema: &str, question: &str, model: &mut CandleLm, particles: usize) {
     let prompt = model.chat_prompt(question).expect("it has a chat template");
@@ -132,12 +128,20 @@ fn measure(name: &str, schema: &str, question: &str, model: &mut CandleLm, parti
     for seed in 0..ROUNDS as u64 {
         let run = run(seed);
         let mut labels = LabelCache::default();
-        alone.push(run.run_chain(model, &prompt, 1).expect("it runs").remove(0));
+        // The one kind of run that keeps no labels needs two particles.
+        if particles > 1 {
+            alone.push(run.run_chain(model, &prompt, 1).expect("it runs").remove(0));
+        }
         shared.push(run.run_with_labels(model, &prompt, &mut labels, |_| {}).expect("it runs"));
         again.push(run.run_with_labels(model, &prompt, &mut labels, |_| {}).expect("it runs"));
     }
-    let [alone, shared, again] = [alone, shared, again].map(|runs| mean(runs.iter().map(questions_per_token)));
-    println!("{name}: questions a token: no labels kept {alone:.2}, kept for the run {shared:.2}, from a run before {again:.2}");
+    print!("{name}: questions a token:");
+    for (labels, runs) in [("no labels kept", alone), ("kept for the run", shared), ("from a run before", again)] {
+        if !runs.is_empty() {
+            print!(" {labels} {:.2};", runs.iter().map(questions_per_token).sum::<f64>() / runs.len() as f64);
+        }
+    }
+    println!();
 
     let (mut total, mut passes, mut rows, mut asked, mut steps) = (0.0, 0.0, 0.0, 0.0, 0);
     for seed in 0..ROUNDS as u64 {
@@ -171,6 +175,8 @@ fn main() {
     let particles = arguments.get(1).map_or(16, |argument| argument.parse().expect("PARTICLES is a number"));
     let flat = include_str!("../examples/person.json");
     let nested = include_str!("../examples/order.json");
-    measure("a person", flat, "Invent a person. Answer in JSON.", &mut model, particles);
-    measure("an order", nested, "Invent an order of a shop. Answer in JSON.", &mut model, particles);
+    let person = r#"Write as JSON, with "name", "age" and "occupation": Ada Brand, a nurse, is 41 years old."#;
+    measure("a person", flat, person, &mut model, particles);
+    let order = r#"Write as JSON, with "customer" ("name" and "city"), "items" ("product", "quantity" and "price" of each) and "paid": Ada Brand from Leeds bought 2 lamps at 30 each and has paid."#;
+    measure("an order", nested, order, &mut model, particles);
 }

@@ -11,6 +11,7 @@ use super::context::{Memory, PAGE, Page, PageShape, Slot};
 use super::kernels::{Activations, Matrix, Pool, Product, multiply};
 use super::numeric::{self, rotations};
 use super::weights::{Layer, Weights};
+use crate::next_token::{NextToken, RowError};
 use crate::vocab::TokenId;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -43,8 +44,8 @@ pub(super) struct Continuation {
     pub pages: Vec<Arc<Page>>,
     /// All positions after the last full page.
     pub tail: Vec<Arc<Slot>>,
-    /// Empty where they were not wanted.
-    pub logits: Arc<[f32]>,
+    /// What follows, where it was wanted.
+    pub row: Option<Result<NextToken, RowError>>,
 }
 
 /// A pass: its rows and intermediate results, all `[row][element]`. Its memory serves pass after pass.
@@ -92,8 +93,8 @@ impl Pass {
             self.attend(config, sequences, shape, index, pool);
             self.mix(config, layer, pool);
         }
-        let logits = self.logits(config, weights, sequences, pool);
-        growths.into_iter().zip(logits).map(|(growth, logits)| growth.finish(logits, memory)).collect()
+        let rows = self.rows(config, weights, sequences, pool);
+        growths.into_iter().zip(rows).map(|(growth, row)| growth.finish(row, memory)).collect()
     }
 
     /// Makes room, and fills in embeddings and rotary positions.
@@ -234,8 +235,14 @@ impl Pass {
         }
     }
 
-    /// The logits of each sequence's last row, where they are wanted.
-    fn logits(&mut self, config: &Config, weights: &Weights<Matrix>, sequences: &[Sequence<'_>], pool: &Pool) -> Vec<Arc<[f32]>> {
+    /// What follows each sequence's last token, where it is wanted.
+    fn rows(
+        &mut self,
+        config: &Config,
+        weights: &Weights<Matrix>,
+        sequences: &[Sequence<'_>],
+        pool: &Pool,
+    ) -> Vec<Option<Result<NextToken, RowError>>> {
         let mut last = Vec::new();
         let mut end = 0;
         for sequence in sequences {
@@ -251,10 +258,11 @@ impl Pass {
         let head = weights.head();
         self.logits.resize(last.len() / config.width * head.rows(), 0.0);
         multiply(&mut [Product { matrix: head, output: &mut self.logits }], &self.normed, pool);
-        let mut logits = vec![Arc::default(); sequences.len()];
-        let wanted = logits.iter_mut().zip(sequences).filter(|(_, sequence)| sequence.wants_logits).map(|(logits, _)| logits);
-        pool.run_with(wanted.zip(self.logits.chunks_exact(head.rows())), |(logits, row)| *logits = row.into());
-        logits
+        let mut rows: Vec<_> = sequences.iter().map(|_| None).collect();
+        let wanted = rows.iter_mut().zip(sequences).filter(|(_, sequence)| sequence.wants_logits).map(|(row, _)| row);
+        let wanted = wanted.zip(self.logits.chunks_exact(head.rows()));
+        pool.run_with(wanted, |(row, logits)| *row = Some(NextToken::from_logits(logits)));
+        rows
     }
 }
 
@@ -287,10 +295,10 @@ impl Growth {
         }
     }
 
-    fn finish(self, logits: Arc<[f32]>, memory: &Arc<Memory>) -> Continuation {
+    fn finish(self, row: Option<Result<NextToken, RowError>>, memory: &Arc<Memory>) -> Continuation {
         let mut tail = self.kept;
         tail.extend(self.slots.into_iter().map(|slot| Arc::new(Slot(memory.count(slot)))));
-        Continuation { pages: self.pages.into_iter().map(|page| Arc::new(Page(memory.count(page)))).collect(), tail, logits }
+        Continuation { pages: self.pages.into_iter().map(|page| Arc::new(Page(memory.count(page)))).collect(), tail, row }
     }
 }
 

@@ -145,6 +145,39 @@ impl Logits {
     }
 }
 
+/// A bit for each token of a chunk, the lowest of the first word for its first token.
+pub(super) type Bits = [u64; CHUNK / 64];
+
+/// Makes the masses zero whose bit is not set; the sum and the largest of the rest.
+pub(super) fn keep(masses: &mut Masses, bits: &Bits) -> (f64, f64) {
+    simd::run(Keep { masses, bits })
+}
+
+struct Keep<'a> {
+    masses: &'a mut Masses,
+    bits: &'a Bits,
+}
+
+impl Wide for Keep<'_> {
+    type Output = (f64, f64);
+
+    #[inline(always)]
+    fn run<V: Vector>(self) -> (f64, f64) {
+        let zero = V::splat(0.0).to_doubles();
+        // In the order of `sum`.
+        let (mut sum, mut largest) = (zero, zero);
+        for (number, masses) in self.masses.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+            let bits = self.bits[number * LANES / 64] >> (number * LANES % 64);
+            let kept = V::keep_doubles(V::load_doubles(masses), bits as u16);
+            sum = V::add_doubles(sum, kept);
+            largest = V::max_doubles(kept, largest);
+            *masses = V::store_doubles(kept);
+        }
+        let add = |a, b| a + b;
+        (fold_halves(V::store_doubles(sum), add), fold_halves(V::store_doubles(largest), f64::max))
+    }
+}
+
 /// The sum of masses: in sixteen lanes, then of these.
 pub(super) fn sum(masses: &[f64]) -> f64 {
     let mut lanes = [0.0; LANES];

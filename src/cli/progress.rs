@@ -6,6 +6,7 @@ use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 use tamis::decode::Glimpse;
 use tamis::report::{excerpt_end, probability_in_words, weight_blocks};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// How much is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,8 @@ pub struct Progress {
 impl Progress {
     /// Views where `wanted`.
     pub fn new(wanted: bool) -> Self {
-        let shown = match (wanted, stderr().is_terminal()) {
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let shown = match (wanted, stderr().is_terminal() && !is_dumb) {
             (false, _) => Shown::Nothing,
             (true, false) => Shown::Lines,
             (true, true) => Shown::Live,
@@ -118,25 +120,53 @@ impl Run {
         if self.shown == Shown::Nothing || now < self.next {
             return;
         }
-        let seconds = (now - since).as_secs_f64();
-        let speed = if seconds > 0.0 { format!(", {:.0} tokens/s", (tokens - before) as f64 / seconds) } else { String::new() };
         let particles = self.particles;
-        let writing = format!("step {}: {} of {particles} particles writing{speed}", step.step, step.unfinished);
-        let numbers = format!("effective sample size {:.1}, evidence so far {}", step.ess, probability_in_words(step.log_evidence));
+        let mut writing = vec![format!("step {}: {} of {particles} particles writing", step.step, step.unfinished)];
+        let seconds = (now - since).as_secs_f64();
+        if seconds > 0.0 {
+            writing.push(format!("{:.0} tokens/s", (tokens - before) as f64 / seconds));
+        }
+        let evidence = format!("evidence so far {}", probability_in_words(step.log_evidence));
+        let numbers = vec![evidence, format!("effective sample size {:.1}", step.ess)];
         match self.shown {
             Shown::Lines => {
-                eprintln!("tamis: {writing}, {numbers}");
+                eprintln!("tamis: {}", [writing, numbers].concat().join(", "));
                 self.next = now + QUIET;
             }
             _ => {
-                let width = terminal_size::terminal_size_of(stderr()).map_or(80, |(width, _)| usize::from(width.0)).max(20);
+                let width = terminal_size::terminal_size_of(stderr()).map_or(80, |(width, _)| usize::from(width.0)).max(20) - 3;
+                let numbers = fitting(&numbers, width);
+                let weights = weight_blocks(&step.log_weights, width.saturating_sub(numbers.len() + 2));
                 let text = step.heaviest().map(|heaviest| step.text(heaviest)).unwrap_or_default();
-                let lines = [writing, format!("{}  {numbers}", weight_blocks(&step.log_weights)), excerpt_end(&text, width - 3)];
-                self.bar.0.set_message(painted(&lines, width - 3));
+                let lines = [fitting(&writing, width), format!("{weights}  {numbers}"), end_within(excerpt_end(&text, width), width)];
+                self.bar.0.set_message(painted(&lines, width));
                 self.next = now + FRAME;
             }
         }
     }
+}
+
+/// As many of the parts as fit in `width` cells, one at least. They are ASCII.
+fn fitting(parts: &[String], width: usize) -> String {
+    let count = (1..=parts.len()).rev().find(|count| parts[..*count].join(", ").len() <= width).unwrap_or(1);
+    parts[..count].join(", ")
+}
+
+/// The end of a line, of at most `width` cells: some characters take two.
+fn end_within(line: String, width: usize) -> String {
+    if line.width() <= width {
+        return line;
+    }
+    let mut cells = 1;
+    let mut start = line.len();
+    for (at, character) in line.char_indices().rev() {
+        cells += character.width().unwrap_or(0);
+        if cells > width {
+            break;
+        }
+        start = at;
+    }
+    format!("…{}", &line[start..])
 }
 
 /// The lines of the live view, none longer than `width`; numbers dim, where colours are wanted.
@@ -149,4 +179,19 @@ fn painted(lines: &[String; 3], width: usize) -> String {
     let cut = |line: &String| line.chars().take(width).collect::<String>();
     let [writing, numbers, text] = lines.each_ref().map(cut);
     format!("{writing}\n  {dim}{numbers}{dim:#}\n  {text}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_made_of_what_fits() {
+        let parts = ["step 7".to_owned(), "80 tokens/s".to_owned()];
+        assert_eq!(fitting(&parts, 19), "step 7, 80 tokens/s");
+        assert_eq!(fitting(&parts, 18), "step 7");
+        assert_eq!(end_within("漢字で書く".into(), 10), "漢字で書く");
+        assert_eq!(end_within("漢字で書く".into(), 9), "…字で書く");
+        assert_eq!(end_within("漢字で書く".into(), 8), "…で書く");
+    }
 }

@@ -137,18 +137,18 @@ pub fn excerpt_end(text: &[u8], room: usize) -> String {
 }
 
 /// The weights of particles as blocks, the largest of full height, a dot for one that is dead; of more than
-/// 64 particles the heaviest.
+/// `most` particles the heaviest, largest first.
 ///
 /// ```
-/// assert_eq!(tamis::report::weight_blocks(&[0.0, f64::ln(0.5), f64::NEG_INFINITY]), "█▄·");
+/// assert_eq!(tamis::report::weight_blocks(&[0.0, f64::ln(0.5), f64::NEG_INFINITY], 8), "█▄·");
+/// assert_eq!(tamis::report::weight_blocks(&[0.0, f64::ln(0.5), f64::ln(2.0)], 2), "█▄");
 /// ```
-pub fn weight_blocks(log_weights: &[f64]) -> String {
+pub fn weight_blocks(log_weights: &[f64], most: usize) -> String {
     const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    const MOST: usize = 64;
     let mut shown = log_weights.to_vec();
-    if shown.len() > MOST {
+    if shown.len() > most {
         shown.sort_by(|a, b| b.total_cmp(a));
-        shown.truncate(MOST);
+        shown.truncate(most);
     }
     let largest = shown.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let block = |log_weight: f64| match log_weight {

@@ -12,13 +12,14 @@
 //! a string only in single quotes.
 //!
 //! From bytes to meaning: `lexer.rs` (tokens), `syntax.rs` with `tokens.rs`, `words.rs` and `clauses.rs`
-//! (what a token does), `expression.rs` (conditions and values), `scope.rs` (names), `names.rs` (the
-//! dictionary). `explain.rs` says what was expected. Whether the query *prepares* is for the database to
+//! (what a token does), `expression.rs` (conditions and values), `scope.rs` with `with.rs` (names),
+//! `names.rs` (the dictionary) with `invented.rs` (names that a query makes up). `explain.rs` says what was expected. Whether the query *prepares* is for the database to
 //! say: the feature `sqlite`.
 
 mod clauses;
 mod explain;
 mod expression;
+mod invented;
 mod keywords;
 mod lexer;
 mod names;
@@ -28,6 +29,7 @@ mod scope;
 mod split;
 mod syntax;
 mod tokens;
+mod with;
 mod words;
 
 pub use options::{SqlOptions, SqlProfile};
@@ -144,7 +146,7 @@ impl Constraint for SqlSelect {
     type State = SqlState;
 
     fn start(&self) -> SqlState {
-        SqlState::new(Cursor::start())
+        SqlState::new(Cursor::start(&self.0.names))
     }
 
     fn advance(&self, state: &SqlState, bytes: &[u8]) -> Option<SqlState> {

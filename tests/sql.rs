@@ -448,6 +448,45 @@ fn masks_equal_brute_force_and_forks_equal_by_what_they_allow() {
 }
 
 #[test]
+fn what_must_still_come_is_known() {
+    let queries = analytic();
+    for (text, rest) in [
+        ("", "SELECT 1 FROM singer"),
+        ("SELECT name", " FROM singer"),
+        ("SELECT age FROM ", "singer"),
+        ("SELECT age FROM concert", ",singer"),
+        ("SELECT T1.age, T2.year FROM singer AS T1 JOIN ", "concert AS T2"),
+        ("SELECT count(((age", ")))FROM singer"),
+        ("SELECT age FROM singer WHERE name LIKE 'a", "'"),
+        ("SELECT age FROM singer WHERE id IN (SELECT ", "1 FROM singer)"),
+        ("SELECT CASE WHEN age > 1", " THEN 1 END FROM singer"),
+        ("SELECT rank() OVER (PARTITION", " BY 1)FROM singer"),
+        ("WITH q AS (", "SELECT 1 FROM singer)SELECT 1 FROM q"),
+        ("SELECT age FROM singer UNION SELECT ", "1 FROM singer"),
+        ("SELECT age, id FROM singer UNION SELECT 1", ",1 FROM singer"),
+        ("SELECT age FROM singer WHERE age BETWEEN 1", " AND 2"),
+        ("SELECT age FROM singer ORDER BY age NULLS", " LAST"),
+        ("SELECT [unit", " price]FROM[order details]"),
+    ] {
+        let state = queries.advance(&queries.start(), text.as_bytes()).unwrap();
+        let cost = queries.closing_cost(&state).unwrap();
+        assert!(cost <= rest.len() && cost * 2 >= rest.len(), "{text}<HERE>{rest}: {cost}");
+    }
+    let forced = |text: &str| {
+        let mut forced = Vec::new();
+        queries.forced(&queries.advance(&queries.start(), text.as_bytes()).unwrap(), &mut forced);
+        String::from_utf8(forced).unwrap()
+    };
+    // Letters may be of either case.
+    assert_eq!(forced("SELECT age FROM concert JOIN singer ON age !"), "=");
+    assert_eq!(forced("SELECT age FROM singer WHERE name = upper(name) |"), "|");
+    assert_eq!(forced("SELECT year FROM concert WHERE singer"), "_");
+    assert_eq!(forced("SELECT [unit"), " ");
+    assert_eq!(forced("SELECT [unit price"), "]");
+    assert_eq!(forced("SELECT concert"), "");
+}
+
+#[test]
 fn states_are_equal_where_the_same_may_follow() {
     let queries = SqlSelect::new(&concerts());
     let after = |text: &str| queries.advance(&queries.start(), text.as_bytes()).unwrap();

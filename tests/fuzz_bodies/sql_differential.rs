@@ -340,8 +340,10 @@ fn every_live_prefix_is_of_a_query(queries: &SqlSelect, subject: &Subject, token
         }
     }
     let mut text = last.clone();
+    let (start, least) = (text.len(), queries.closing_cost(&state).unwrap());
     for _ in 0..5000 {
         if queries.may_end(&state) {
+            assert!(least <= text.len() - start, "{last}: not {least} bytes to the end, but {}", &text[start..]);
             return subject.database.check(&text).unwrap_or_else(|error| panic!("accepted, but {error}: {text}"));
         }
         let piece = CLOSING.iter().map(|piece| piece.as_bytes().to_vec()).chain((0..=255).map(|byte| vec![byte]));

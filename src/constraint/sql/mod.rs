@@ -13,10 +13,11 @@
 //!
 //! From bytes to meaning: `lexer.rs` (tokens), `syntax.rs` with `tokens.rs`, `words.rs` and `clauses.rs`
 //! (what a token does), `expression.rs` (conditions and values), `scope.rs` with `with.rs` (names),
-//! `names.rs` (the dictionary) with `invented.rs` (names that a query makes up). `explain.rs` says what was expected. Whether the query *prepares* is for the database to
+//! `names.rs` (the dictionary) with `invented.rs` (names that a query makes up). `close.rs` says what must still come, `explain.rs` what was expected. Whether the query *prepares* is for the database to
 //! say: the feature `sqlite`.
 
 mod clauses;
+mod close;
 mod explain;
 mod expression;
 mod invented;
@@ -162,6 +163,16 @@ impl Constraint for SqlSelect {
 
     fn may_end(&self, state: &SqlState) -> bool {
         self.0.ends(&state.0.cursor)
+    }
+
+    fn forced(&self, state: &SqlState, out: &mut Vec<u8>) {
+        if !self.may_end(state) {
+            self.0.forced(&state.0.cursor, out);
+        }
+    }
+
+    fn closing_cost(&self, state: &SqlState) -> Option<usize> {
+        Some(self.0.closing_cost(&state.0.cursor))
     }
 
     fn mask(&self, state: &SqlState, trie: &TokenTrie, out: &mut TokenSet) {

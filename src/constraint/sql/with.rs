@@ -87,6 +87,11 @@ impl Ctes {
         self.list.iter().map(|cte| &*cte.name)
     }
 
+    /// The numbers of all, and how long their names are, in bytes.
+    pub fn lengths(&self) -> impl Iterator<Item = (TableId, usize)> {
+        self.list.iter().enumerate().map(|(place, cte)| (self.id(place), cte.name.len()))
+    }
+
     /// The name of a table that is one of them.
     pub fn name(&self, table: TableId) -> Option<&[u8]> {
         Some(&self.list.get(usize::from(table.checked_sub(self.first)?))?.name)

@@ -80,6 +80,9 @@ pub(crate) trait Vector: Copy {
     /// Not for lanes that are NaN.
     fn max_doubles(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles;
     fn store_doubles(doubles: Self::Doubles) -> [f64; LANES];
+    fn load_doubles(values: &[f64; LANES]) -> Self::Doubles;
+    /// The lanes whose bit is set, the lowest bit for the first; zero in the others.
+    fn keep_doubles(doubles: Self::Doubles, bits: u16) -> Self::Doubles;
 
     /// Up to sixteen numbers, then `fill`.
     #[inline(always)]
@@ -292,6 +295,16 @@ impl Vector for Plain {
     fn store_doubles(doubles: Self::Doubles) -> [f64; LANES] {
         doubles
     }
+
+    #[inline(always)]
+    fn load_doubles(values: &[f64; LANES]) -> Self::Doubles {
+        *values
+    }
+
+    #[inline(always)]
+    fn keep_doubles(doubles: Self::Doubles, bits: u16) -> Self::Doubles {
+        std::array::from_fn(|lane| if bits >> lane & 1 == 1 { doubles[lane] } else { 0.0 })
+    }
 }
 
 /// The vectors of x86-64.
@@ -435,6 +448,22 @@ mod x86 {
             }
             lanes
         }
+
+        #[inline(always)]
+        fn load_doubles(values: &[f64; LANES]) -> Self::Doubles {
+            let quarters = values.as_chunks::<4>().0;
+            std::array::from_fn(|i| unsafe { _mm256_loadu_pd(quarters[i].as_ptr()) })
+        }
+
+        #[inline(always)]
+        fn keep_doubles(doubles: Self::Doubles, bits: u16) -> Self::Doubles {
+            std::array::from_fn(|i| unsafe {
+                // Each lane's own bit, moved to where a lane has its sign.
+                let bits = _mm256_set1_epi64x(i64::from(bits >> (4 * i)));
+                let signs = _mm256_sllv_epi64(bits, _mm256_set_epi64x(60, 61, 62, 63));
+                _mm256_blendv_pd(_mm256_setzero_pd(), doubles[i], _mm256_castsi256_pd(signs))
+            })
+        }
     }
 
     impl Avx2 {
@@ -550,6 +579,17 @@ mod x86 {
             }
             lanes
         }
+
+        #[inline(always)]
+        fn load_doubles(values: &[f64; LANES]) -> Self::Doubles {
+            let halves = values.as_chunks::<8>().0;
+            std::array::from_fn(|i| unsafe { _mm512_loadu_pd(halves[i].as_ptr()) })
+        }
+
+        #[inline(always)]
+        fn keep_doubles(doubles: Self::Doubles, bits: u16) -> Self::Doubles {
+            std::array::from_fn(|i| unsafe { _mm512_maskz_mov_pd((bits >> (8 * i)) as u8, doubles[i]) })
+        }
     }
 
     impl Avx512 {
@@ -620,6 +660,7 @@ mod tests {
             let (factor, shifted) = (b, a.mul(V::splat(40.0)).add(V::splat(ROUND)));
             let scaled = factor.scale_doubles_by_power(shifted);
             let doubles = V::add_doubles(V::mul_doubles(a.to_doubles(), scaled), V::max_doubles(a.to_doubles(), b.to_doubles()));
+            let doubles = V::keep_doubles(V::load_doubles(&V::store_doubles(doubles)), self.0[0].to_bits() as u16 ^ 0x5a3c);
             (results.map(bits).to_vec(), V::store_doubles(doubles).map(f64::to_bits))
         }
     }

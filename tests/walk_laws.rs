@@ -1,5 +1,6 @@
 //! A walk on a row draws what it says: in proportion to what remains, and never what was taken out.
 
+use proptest::prelude::*;
 use tamis::next_token::{CHUNK, NextToken, RowWalk, Truncation, Walk};
 use tamis::smc::Stream;
 use tamis::vocab::{TokenId, TokenSet};
@@ -21,7 +22,7 @@ fn id(token: usize) -> TokenId {
 }
 
 /// Checks that `at` is the inverse of the cumulative sum over the tokens that remain.
-fn assert_inverse(walk: &RowWalk<'_>, row: &NextToken, remains: impl Fn(usize) -> bool) {
+fn assert_inverse(walk: &mut RowWalk<'_>, row: &NextToken, remains: impl Fn(usize) -> bool) {
     let total: f64 = (0..row.len()).filter(|token| remains(*token)).map(|token| row.prob(id(token))).sum();
     let mut below = 0.0;
     for token in (0..row.len()).filter(|token| remains(*token) && row.prob(id(*token)) > 0.0) {
@@ -41,23 +42,69 @@ fn assert_inverse(walk: &RowWalk<'_>, row: &NextToken, remains: impl Fn(usize) -
 fn a_position_finds_the_token_whose_interval_it_is_in() {
     let row = row();
     let mut walk = row.walk();
-    assert_inverse(&walk, &row, |_| true);
+    assert_inverse(&mut walk, &row, |_| true);
     for token in (0..row.len()).filter(|token| token % 3 == 0) {
         walk.remove(id(token));
     }
-    assert_inverse(&walk, &row, |token| token % 3 != 0);
+    assert_inverse(&mut walk, &row, |token| token % 3 != 0);
     let rest: Vec<TokenId> = (0..row.len()).filter(|token| token % 3 == 1 && token / CHUNK != 2).map(id).collect();
     walk.remove_all(&rest);
     let remains = |token: usize| token % 3 == 2 || (token % 3 == 1 && token / CHUNK == 2);
-    assert_inverse(&walk, &row, remains);
+    assert_inverse(&mut walk, &row, remains);
     let mut kept = TokenSet::new(row.len());
     for token in (0..row.len()).filter(|token| token % 5 == 0) {
         kept.insert(id(token));
     }
     walk.retain(&kept);
-    assert_inverse(&walk, &row, |token| remains(token) && token % 5 == 0);
+    assert_inverse(&mut walk, &row, |token| remains(token) && token % 5 == 0);
     walk.retain(&TokenSet::new(row.len()));
     assert_eq!((walk.at(0.5), walk.largest()), (None, None));
+}
+
+proptest! {
+    #[test]
+    fn a_walk_remembers_nothing_but_what_was_taken_out(steps in prop::collection::vec((0usize..4, 0.0..1.0), 1..40)) {
+        // Whatever was looked at on the way, the walk is that of the same tokens taken out at once.
+        let row = row();
+        let (mut walk, mut removed, mut kept) = (row.walk(), Vec::new(), None);
+        for (step, position) in steps {
+            match step {
+                0 => prop_assert_eq!(walk.largest(), afresh(&row, &removed, kept.as_ref()).largest()),
+                1 => prop_assert_eq!(walk.at(position), afresh(&row, &removed, kept.as_ref()).at(position)),
+                2 => {
+                    let tokens = [position, position / 2.0].map(|position| id((position * row.len() as f64) as usize));
+                    walk.remove_all(&tokens);
+                    removed.extend(tokens);
+                }
+                _ if kept.is_none() => {
+                    let mut set = TokenSet::new(row.len());
+                    let modulus = 2 + (position * 3.0) as usize;
+                    (0..row.len()).filter(|token| token / CHUNK != 1 && token % modulus == 0 || token / CHUNK == 2).for_each(|token| {
+                        set.insert(id(token));
+                    });
+                    walk.retain(&set);
+                    kept = Some(set);
+                }
+                _ => {
+                    let found = walk.at(position);
+                    if let Some(token) = found {
+                        walk.remove(token);
+                        removed.push(token);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A new walk without some tokens.
+fn afresh<'a>(row: &'a NextToken, removed: &[TokenId], kept: Option<&TokenSet>) -> RowWalk<'a> {
+    let mut walk = row.walk();
+    if let Some(kept) = kept {
+        walk.retain(kept);
+    }
+    walk.remove_all(removed);
+    walk
 }
 
 #[test]

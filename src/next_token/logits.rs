@@ -3,6 +3,7 @@
 use super::CHUNK;
 use crate::simd::{self, LANES, Vector, Wide, fold_halves};
 use crate::vocab::TokenId;
+use smallvec::SmallVec;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -109,12 +110,33 @@ impl Logits {
         }
     }
 
+    /// What a row keeps of each chunk.
+    pub(super) fn summaries(&self, largest: f64) -> Vec<ChunkSummary> {
+        match self {
+            Self::Single(logits) => simd::run(Summaries { logits, largest: largest as f32 }),
+            Self::Distant(logits) => simd::run(Summaries { logits: logits.whole(), largest: largest as f32 }),
+            Self::Double(logits) => {
+                let summary = |logits: &[f64]| {
+                    let masses: SmallVec<[f64; CHUNK]> = logits.iter().map(|logit| (logit - largest).exp()).collect();
+                    let surprises =
+                        masses.iter().zip(logits).filter(|(mass, _)| **mass > 0.0).map(|(mass, logit)| mass * (logit - largest));
+                    ChunkSummary {
+                        sum: sum(&masses),
+                        largest: masses.iter().copied().fold(0.0, f64::max),
+                        surprise: surprises.fold(0.0, |total, surprise| total + surprise),
+                    }
+                };
+                logits.chunks(CHUNK).map(summary).collect()
+            }
+        }
+    }
+
     /// Makes the masses of a chunk.
     ///
     /// Logits in `f32` give masses with a relative error below 2e-7, always the same for the same logits;
     /// those more than 700 below the largest have none. Logits in `f64` give exact masses.
-    pub(super) fn masses(&self, chunk: usize, largest: f64, masses: &mut Masses) -> ChunkSummary {
-        self.masses_of(chunk * CHUNK..self.len().min((chunk + 1) * CHUNK), largest, masses)
+    pub(super) fn masses(&self, chunk: usize, largest: f64, masses: &mut Masses) {
+        self.masses_of(chunk * CHUNK..self.len().min((chunk + 1) * CHUNK), largest, masses);
     }
 
     /// The mass of one token.
@@ -124,24 +146,54 @@ impl Logits {
         masses[0]
     }
 
-    fn masses_of(&self, range: Range<usize>, largest: f64, masses: &mut [f64]) -> ChunkSummary {
+    fn masses_of(&self, range: Range<usize>, largest: f64, masses: &mut [f64]) {
         match self {
             Self::Single(logits) => simd::run(SingleMasses { logits: &logits[range], largest: largest as f32, masses }),
             Self::Distant(logits) => {
                 let chunk = range.start / CHUNK;
                 let logits = &logits.chunk(chunk)[range.start - chunk * CHUNK..range.end - chunk * CHUNK];
-                simd::run(SingleMasses { logits, largest: largest as f32, masses })
+                simd::run(SingleMasses { logits, largest: largest as f32, masses });
             }
             Self::Double(logits) => {
                 masses.fill(0.0);
-                let mut surprise = 0.0;
                 for (mass, logit) in masses.iter_mut().zip(&logits[range]) {
                     *mass = (logit - largest).exp();
-                    surprise += if *mass > 0.0 { *mass * (logit - largest) } else { 0.0 };
                 }
-                ChunkSummary { sum: sum(masses), largest: masses.iter().copied().fold(0.0, f64::max), surprise }
             }
         }
+    }
+}
+
+/// A bit for each token of a chunk, the lowest of the first word for its first token.
+pub(super) type Bits = [u64; CHUNK / 64];
+
+/// Makes the masses zero whose bit is not set; the sum and the largest of the rest.
+pub(super) fn keep(masses: &mut Masses, bits: &Bits) -> (f64, f64) {
+    simd::run(Keep { masses, bits })
+}
+
+struct Keep<'a> {
+    masses: &'a mut Masses,
+    bits: &'a Bits,
+}
+
+impl Wide for Keep<'_> {
+    type Output = (f64, f64);
+
+    #[inline(always)]
+    fn run<V: Vector>(self) -> (f64, f64) {
+        let zero = V::splat(0.0).to_doubles();
+        // In the order of `sum`.
+        let (mut sum, mut largest) = (zero, zero);
+        for (number, masses) in self.masses.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+            let bits = self.bits[number * LANES / 64] >> (number * LANES % 64);
+            let kept = V::keep_doubles(V::load_doubles(masses), bits as u16);
+            sum = V::add_doubles(sum, kept);
+            largest = V::max_doubles(kept, largest);
+            *masses = V::store_doubles(kept);
+        }
+        let add = |a, b| a + b;
+        (fold_halves(V::store_doubles(sum), add), fold_halves(V::store_doubles(largest), f64::max))
     }
 }
 
@@ -199,36 +251,60 @@ struct SingleMasses<'a> {
 }
 
 impl Wide for SingleMasses<'_> {
-    type Output = ChunkSummary;
+    type Output = ();
 
     #[inline(always)]
-    fn run<V: Vector>(self) -> ChunkSummary {
-        let (row_largest, smallest, zero) = (V::splat(self.largest), V::splat(SMALLEST), V::splat(0.0));
-        let mut surprise = zero.to_doubles();
-        // In the order of `sum`.
-        let (mut sum, mut largest) = (zero.to_doubles(), zero.to_doubles());
+    fn run<V: Vector>(self) {
+        let largest = V::splat(self.largest);
         let mut logits = self.logits.chunks(LANES);
         for masses in self.masses.as_chunks_mut::<LANES>().0 {
-            let Some(logits) = logits.next() else {
-                masses.fill(0.0);
-                continue;
-            };
-            let logits = V::load_part(logits, f32::NEG_INFINITY);
-            let exponent = logits.sub(row_largest);
-            // What the subtraction rounded off (Knuth's two-sum); NaN only where the factor becomes zero.
-            let change = exponent.sub(logits);
-            let rest = logits.sub(exponent.sub(change)).sub(row_largest.add(change));
-            // `max` before anything else: an exponent of -inf must not meet a multiplication.
-            let clamped = exponent.max(smallest);
-            let (factor, shifted) = clamped.exp_parts();
-            let factor = exponent.select_less(smallest, zero, factor.mul_add(rest, factor));
-            let mass = factor.scale_doubles_by_power(shifted);
-            sum = V::add_doubles(sum, mass);
-            largest = V::max_doubles(mass, largest);
-            surprise = V::add_doubles(surprise, V::mul_doubles(mass, clamped.to_doubles()));
-            *masses = V::store_doubles(mass);
+            *masses = logits.next().map_or([0.0; LANES], |logits| V::store_doubles(mass::<V>(logits, largest).0));
         }
-        let add = |lanes| fold_halves(V::store_doubles(lanes), |a, b| a + b);
-        ChunkSummary { sum: add(sum), largest: fold_halves(V::store_doubles(largest), f64::max), surprise: add(surprise) }
     }
+}
+
+/// The summaries of all chunks of a row.
+struct Summaries<'a> {
+    logits: &'a [f32],
+    largest: f32,
+}
+
+impl Wide for Summaries<'_> {
+    type Output = Vec<ChunkSummary>;
+
+    #[inline(always)]
+    fn run<V: Vector>(self) -> Vec<ChunkSummary> {
+        let (row_largest, zero) = (V::splat(self.largest), V::splat(0.0).to_doubles());
+        let mut summaries = Vec::with_capacity(self.logits.len().div_ceil(CHUNK));
+        for logits in self.logits.chunks(CHUNK) {
+            // In the order of `sum`.
+            let (mut sum, mut largest, mut surprise) = (zero, zero, zero);
+            for logits in logits.chunks(LANES) {
+                let (mass, exponent) = mass::<V>(logits, row_largest);
+                sum = V::add_doubles(sum, mass);
+                largest = V::max_doubles(mass, largest);
+                surprise = V::add_doubles(surprise, V::mul_doubles(mass, exponent.to_doubles()));
+            }
+            let add = |lanes| fold_halves(V::store_doubles(lanes), |a, b| a + b);
+            let largest = fold_halves(V::store_doubles(largest), f64::max);
+            summaries.push(ChunkSummary { sum: add(sum), largest, surprise: add(surprise) });
+        }
+        summaries
+    }
+}
+
+/// Up to sixteen masses, and their logarithms where they are not zero.
+#[inline(always)]
+fn mass<V: Vector>(logits: &[f32], largest: V) -> (V::Doubles, V) {
+    let logits = V::load_part(logits, f32::NEG_INFINITY);
+    let (smallest, zero) = (V::splat(SMALLEST), V::splat(0.0));
+    let exponent = logits.sub(largest);
+    // What the subtraction rounded off (Knuth's two-sum); NaN only where the factor becomes zero.
+    let change = exponent.sub(logits);
+    let rest = logits.sub(exponent.sub(change)).sub(largest.add(change));
+    // `max` before anything else: an exponent of -inf must not meet a multiplication.
+    let clamped = exponent.max(smallest);
+    let (factor, shifted) = clamped.exp_parts();
+    let factor = exponent.select_less(smallest, zero, factor.mul_add(rest, factor));
+    (factor.scale_doubles_by_power(shifted), clamped)
 }

@@ -84,9 +84,7 @@ impl NextToken {
         if largest == f64::NEG_INFINITY {
             return Err(RowError { token: None, value: largest });
         }
-        let mut masses = [0.0; CHUNK];
-        let summaries = (0..logits.len().div_ceil(CHUNK)).map(|chunk| logits.masses(chunk, largest, &mut masses));
-        let summaries: Vec<ChunkSummary> = summaries.collect();
+        let summaries = logits.summaries(largest);
         Ok(Self::join(logits, largest, &summaries))
     }
 
@@ -246,7 +244,7 @@ mod tests {
     }
 
     fn summaries(row: &NextToken) -> Vec<ChunkSummary> {
-        (0..row.chunk_sums.len()).map(|chunk| row.logits.masses(chunk, row.largest, &mut [0.0; CHUNK])).collect()
+        row.logits.summaries(row.largest)
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Drawing tokens of one row without replacement.
 
-use super::logits::{self, Masses};
+use super::logits::{self, Bits, Masses};
 use super::{CHUNK, NextToken};
 use crate::simd::LANES;
 use crate::vocab::{TokenId, TokenSet};
@@ -20,7 +20,7 @@ pub trait Walk {
 
     /// The token of largest mass among those that remain, the smaller id where masses are equal;
     /// `None` where no mass remains.
-    fn largest(&self) -> Option<TokenId>;
+    fn largest(&mut self) -> Option<TokenId>;
 
     /// Takes a token out. Taking it out again changes nothing.
     fn remove(&mut self, token: TokenId);
@@ -45,16 +45,21 @@ pub trait Walk {
 /// A [`Walk`] along a [`NextToken`], without randomness of its own: [`RowWalk::with_rng`] adds that.
 ///
 /// It begins with a copy of the row's chunk sums and remembers what was taken out by chunk, so that a draw
-/// costs little for any vocabulary.
+/// costs little for any vocabulary. The masses of one chunk, the one looked at last, are kept: whoever finds
+/// a token there takes it out next.
 #[derive(Clone, Debug)]
 pub struct RowWalk<'a> {
     row: &'a NextToken,
     /// The tokens taken out one by one, a bit each, of the chunks that lost any.
-    removed: FxHashMap<usize, [u64; CHUNK / 64]>,
+    removed: FxHashMap<usize, Bits>,
     /// Tokens outside all of these were taken out.
     kept: SmallVec<[TokenSet; 1]>,
     chunk_sums: Vec<f64>,
     chunk_largest: Vec<f64>,
+    /// The chunk that was looked at last.
+    open: Option<usize>,
+    /// The masses of its tokens that remain, unnormalised; zero for those taken out.
+    masses: Masses,
 }
 
 impl<'a> RowWalk<'a> {
@@ -65,6 +70,8 @@ impl<'a> RowWalk<'a> {
             kept: SmallVec::new(),
             chunk_sums: row.chunk_sums.clone(),
             chunk_largest: row.chunk_largest.clone(),
+            open: None,
+            masses: [0.0; CHUNK],
         }
     }
 
@@ -74,9 +81,9 @@ impl<'a> RowWalk<'a> {
     }
 
     /// The token of largest mass among those that remain.
-    pub fn largest(&self) -> Option<TokenId> {
+    pub fn largest(&mut self) -> Option<TokenId> {
         let chunk = logits::largest(&self.chunk_largest)?;
-        let place = logits::largest(&self.masses(chunk))?;
+        let place = logits::largest(self.open(chunk))?;
         Some(token_at(chunk, place))
     }
 
@@ -106,7 +113,7 @@ impl<'a> RowWalk<'a> {
     /// Takes out all tokens that are not in `kept`.
     pub fn retain(&mut self, kept: &TokenSet) {
         self.kept.push(kept.clone());
-        for chunk in 0..self.chunk_sums.len() {
+        for chunk in (0..self.chunk_sums.len()).filter(|chunk| bits_of(kept, *chunk) != ALL) {
             if self.chunk_sums[chunk] > 0.0 {
                 self.sum_again(chunk);
             }
@@ -126,39 +133,60 @@ impl<'a> RowWalk<'a> {
 
     /// Sums a chunk again over what remains: subtracting would leave rounding noise where nothing is left.
     fn sum_again(&mut self, chunk: usize) {
-        let masses = self.masses(chunk);
-        self.chunk_sums[chunk] = logits::sum(&masses);
-        self.chunk_largest[chunk] = logits::largest(&masses).map_or(0.0, |place| masses[place]);
+        let left = self.left(chunk);
+        (self.chunk_sums[chunk], self.chunk_largest[chunk]) = if left == NONE {
+            self.open = self.open.filter(|open| *open != chunk);
+            (0.0, 0.0)
+        } else {
+            self.open(chunk);
+            logits::keep(&mut self.masses, &left)
+        };
     }
 
     /// The token at `position` in [0, 1) of the remaining mass laid end to end by increasing id.
-    pub fn at(&self, position: f64) -> Option<TokenId> {
+    pub fn at(&mut self, position: f64) -> Option<TokenId> {
         let chunk = place_at(&self.chunk_sums, position * logits::sum(&self.chunk_sums))?;
-        let masses = self.masses(chunk.place);
-        Some(token_at(chunk.place, place_at(&masses, chunk.rest)?.place))
+        Some(token_at(chunk.place, place_at(self.open(chunk.place), chunk.rest)?.place))
     }
 
-    /// The masses of a chunk's tokens that remain, unnormalised; zero for those taken out.
-    fn masses(&self, chunk: usize) -> Masses {
-        let mut masses = self.row.masses(chunk);
+    /// The masses of a chunk's tokens that remain.
+    fn open(&mut self, chunk: usize) -> &Masses {
+        if self.open != Some(chunk) {
+            self.row.logits.masses(chunk, self.row.largest, &mut self.masses);
+            let left = self.left(chunk);
+            if left != ALL {
+                logits::keep(&mut self.masses, &left);
+            }
+            self.open = Some(chunk);
+        }
+        &self.masses
+    }
+
+    /// A bit for each of a chunk's tokens that remain.
+    fn left(&self, chunk: usize) -> Bits {
+        let mut left = ALL;
         for kept in &self.kept {
-            for (place, mass) in masses.iter_mut().enumerate() {
-                *mass = if kept.contains(token_at(chunk, place)) { *mass } else { 0.0 };
-            }
+            left.iter_mut().zip(bits_of(kept, chunk)).for_each(|(left, kept)| *left &= kept);
         }
-        for (word, bits) in self.removed.get(&chunk).into_iter().flatten().enumerate() {
-            let mut bits = *bits;
-            while bits != 0 {
-                masses[word * 64 + bits.trailing_zeros() as usize] = 0.0;
-                bits &= bits - 1;
-            }
+        if let Some(removed) = self.removed.get(&chunk) {
+            left.iter_mut().zip(removed).for_each(|(left, removed)| *left &= !removed);
         }
-        masses
+        left
     }
 
     fn remaining(&self) -> f64 {
         logits::sum(&self.chunk_sums) / self.row.total
     }
+}
+
+/// All tokens of a chunk, and none of them.
+const ALL: Bits = [u64::MAX; CHUNK / 64];
+const NONE: Bits = [0; CHUNK / 64];
+
+/// A chunk's part of a set.
+fn bits_of(set: &TokenSet, chunk: usize) -> Bits {
+    let words = set.words().get(chunk * CHUNK / 64..).unwrap_or_default();
+    std::array::from_fn(|word| words.get(word).copied().unwrap_or(0))
 }
 
 fn token_at(chunk: usize, place: usize) -> TokenId {
@@ -218,7 +246,7 @@ impl Walk for RandomWalk<'_, '_> {
         self.uniform() < probability
     }
 
-    fn largest(&self) -> Option<TokenId> {
+    fn largest(&mut self) -> Option<TokenId> {
         self.walk.largest()
     }
 

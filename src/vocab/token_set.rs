@@ -62,6 +62,11 @@ impl TokenSet {
         there
     }
 
+    /// The set as bits, 64 tokens a word, the lowest bit for the first of them.
+    pub(crate) fn words(&self) -> &[u64] {
+        &self.words
+    }
+
     /// Empties the set.
     pub fn clear(&mut self) {
         self.words.fill(0);

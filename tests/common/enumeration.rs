@@ -126,7 +126,7 @@ impl Walk for TreeWalk {
         self.branches.choose(&[1.0 - probability, probability]) == Some(1)
     }
 
-    fn largest(&self) -> Option<TokenId> {
+    fn largest(&mut self) -> Option<TokenId> {
         let largest = self.left.iter().copied().fold(0.0, f64::max);
         let token = self.left.iter().position(|mass| *mass == largest)?;
         (largest > 0.0).then_some(TokenId::new(token as u32))

@@ -9,7 +9,7 @@ use super::kernels::{Matrix, Pool};
 use super::memory;
 use super::weights::Weights;
 use crate::lm::LmError;
-use crate::next_token::NextToken;
+use crate::next_token::{NextToken, RowError};
 use crate::vocab::TokenId;
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ use std::sync::Arc;
 /// for their intermediate results to stay in the cache.
 const CHUNK: usize = 8 * PAGE;
 
-/// A token prefix: its keys and values, and the logits of what follows.
+/// A token prefix: its keys and values, and what follows.
 pub(super) struct State {
     pages: Arc<[Arc<Page>]>,
     /// Positions after the last full page, fewer than [`PAGE`].
     tail: Vec<Arc<Slot>>,
-    logits: Arc<[f32]>,
+    row: Result<NextToken, RowError>,
 }
 
 /// Runs a model on the cores of this machine.
@@ -51,9 +51,9 @@ impl CpuEngine {
 
 /// The state after `pages`, one pass later.
 fn state(pages: Arc<[Arc<Page>]>, continuation: Continuation) -> engine::State {
-    let Continuation { pages: new_pages, tail, logits } = continuation;
+    let Continuation { pages: new_pages, tail, row } = continuation;
     let pages = if new_pages.is_empty() { pages } else { pages.iter().cloned().chain(new_pages).collect() };
-    engine::State::Cpu(State { pages, tail, logits })
+    engine::State::Cpu(State { pages, tail, row: row.expect("it was wanted") })
 }
 
 impl Engine for CpuEngine {
@@ -128,6 +128,6 @@ impl Engine for CpuEngine {
     }
 
     fn next_token(&self, state: &engine::State) -> Result<NextToken, LmError> {
-        Ok(NextToken::from_shared_logits(state.cpu().logits.clone())?)
+        Ok(state.cpu().row.clone()?)
     }
 }

@@ -11,7 +11,9 @@ use super::context::{Memory, PAGE, Page, PageShape, Slot};
 use super::kernels::{Activations, Matrix, Pool, Product, multiply};
 use super::numeric::{self, rotations};
 use super::weights::{Layer, Weights};
+use crate::next_token::{NextToken, RowError};
 use crate::vocab::TokenId;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// A history and the tokens that follow it.
@@ -42,8 +44,8 @@ pub(super) struct Continuation {
     pub pages: Vec<Arc<Page>>,
     /// All positions after the last full page.
     pub tail: Vec<Arc<Slot>>,
-    /// Empty where they were not wanted.
-    pub logits: Arc<[f32]>,
+    /// What follows, where it was wanted.
+    pub row: Option<Result<NextToken, RowError>>,
 }
 
 /// A pass: its rows and intermediate results, all `[row][element]`. Its memory serves pass after pass.
@@ -87,15 +89,12 @@ impl Pass {
             if let Some(weights) = &mut self.weights_of_attention {
                 weights.fill(config, index, &self.queries, &self.keys);
             }
-            self.open_pages(sequences, shape, index);
-            for (growth, open) in growths.iter_mut().zip(split_open(&self.open, sequences, shape)) {
-                growth.keep(index, open, shape);
-            }
+            self.open_pages(sequences, &mut growths, shape, index, pool);
             self.attend(config, sequences, shape, index, pool);
             self.mix(config, layer, pool);
         }
-        let logits = self.logits(config, weights, sequences, pool);
-        growths.into_iter().zip(logits).map(|(growth, logits)| growth.finish(logits, memory)).collect()
+        let rows = self.rows(config, weights, sequences, pool);
+        growths.into_iter().zip(rows).map(|(growth, row)| growth.finish(row, memory)).collect()
     }
 
     /// Makes room, and fills in embeddings and rotary positions.
@@ -170,28 +169,27 @@ impl Pass {
         });
     }
 
-    /// Lays out this layer's unfinished pages: what was there before, then this pass's positions.
-    fn open_pages(&mut self, sequences: &[Sequence<'_>], shape: PageShape, layer: usize) {
+    /// Lays out this layer's unfinished pages: what was there before, then this pass's positions. Keeps the
+    /// latter.
+    fn open_pages(&mut self, sequences: &[Sequence<'_>], growths: &mut [Growth], shape: PageShape, layer: usize, pool: &Pool) {
         let width = shape.width();
+        let mut layouts = self.open.chunks_exact_mut(shape.layer());
         let mut fresh = self.keys.chunks_exact(width).zip(self.values.chunks_exact(width));
-        let mut rest = &mut self.open[..];
-        for sequence in sequences {
-            let (open, after) = rest.split_at_mut(sequence.open_pages() * shape.layer());
-            rest = after;
-            let before = sequence.tail.iter().map(|slot| slot.0[2 * layer * width..][..2 * width].split_at(width));
-            for (position, (keys, values)) in before.chain(fresh.by_ref().take(sequence.tokens.len())).enumerate() {
-                let page = &mut open[position / PAGE * shape.layer()..][..shape.layer()];
-                let position = position % PAGE;
-                let heads = keys.chunks_exact(shape.head_size).zip(values.chunks_exact(shape.head_size));
-                for (block, (key, value)) in page.chunks_exact_mut(shape.block()).zip(heads) {
-                    let (key_block, value_block) = block.split_at_mut(PAGE * shape.head_size);
-                    for (element, key) in key_block.chunks_exact_mut(PAGE).zip(key) {
-                        element[position] = *key;
-                    }
-                    value_block[position * shape.head_size..][..shape.head_size].copy_from_slice(value);
-                }
+        let mut pages = Vec::new();
+        for (sequence, growth) in sequences.iter().zip(growths) {
+            let (mut tail, mut left) = (sequence.tail, sequence.tokens.len());
+            let (mut full, mut slots) = (growth.pages.iter_mut(), growth.slots.as_mut_slice());
+            for layout in layouts.by_ref().take(sequence.open_pages()) {
+                let before = std::mem::take(&mut tail).iter().map(|slot| slot.0[2 * layer * width..][..2 * width].split_at(width));
+                let mut positions: SmallVec<[_; PAGE]> = before.collect();
+                let new = left.min(PAGE - positions.len());
+                left -= new;
+                positions.extend(fresh.by_ref().take(new));
+                let kept = full.next().map_or_else(|| Kept::Slots(std::mem::take(&mut slots)), |page| Kept::Page(page));
+                pages.push(OpenPage { layout, positions, kept });
             }
         }
+        pool.run_with(pages.into_iter(), |page| page.write(shape, layer));
     }
 
     fn attend(&mut self, config: &Config, sequences: &[Sequence<'_>], shape: PageShape, layer: usize, pool: &Pool) {
@@ -237,8 +235,14 @@ impl Pass {
         }
     }
 
-    /// The logits of each sequence's last row, where they are wanted.
-    fn logits(&mut self, config: &Config, weights: &Weights<Matrix>, sequences: &[Sequence<'_>], pool: &Pool) -> Vec<Arc<[f32]>> {
+    /// What follows each sequence's last token, where it is wanted.
+    fn rows(
+        &mut self,
+        config: &Config,
+        weights: &Weights<Matrix>,
+        sequences: &[Sequence<'_>],
+        pool: &Pool,
+    ) -> Vec<Option<Result<NextToken, RowError>>> {
         let mut last = Vec::new();
         let mut end = 0;
         for sequence in sequences {
@@ -254,8 +258,11 @@ impl Pass {
         let head = weights.head();
         self.logits.resize(last.len() / config.width * head.rows(), 0.0);
         multiply(&mut [Product { matrix: head, output: &mut self.logits }], &self.normed, pool);
-        let mut logits = self.logits.chunks_exact(head.rows());
-        sequences.iter().map(|sequence| if sequence.wants_logits { logits.next() } else { None }.unwrap_or_default().into()).collect()
+        let mut rows: Vec<_> = sequences.iter().map(|_| None).collect();
+        let wanted = rows.iter_mut().zip(sequences).filter(|(_, sequence)| sequence.wants_logits).map(|(row, _)| row);
+        let wanted = wanted.zip(self.logits.chunks_exact(head.rows()));
+        pool.run_with(wanted, |(row, logits)| *row = Some(NextToken::from_logits(logits)));
+        rows
     }
 }
 
@@ -268,7 +275,7 @@ fn split_open<'a>(mut open: &'a [f32], sequences: &'a [Sequence<'_>], shape: Pag
     })
 }
 
-/// The pages and slots that a sequence gains, filled layer by layer.
+/// The pages and slots that a sequence gains, filled layer by layer ([`OpenPage`]).
 struct Growth {
     pages: Vec<Box<[f32]>>,
     /// Earlier slots that stay slots.
@@ -288,29 +295,55 @@ impl Growth {
         }
     }
 
-    /// Keeps one layer of the sequence's open pages.
-    fn keep(&mut self, layer: usize, open: &[f32], shape: PageShape) {
-        let mut open = open.chunks_exact(shape.layer());
-        for (page, open) in self.pages.iter_mut().zip(open.by_ref()) {
-            page[layer * shape.layer()..][..shape.layer()].copy_from_slice(open);
-        }
-        let Some(open) = open.next() else { return };
-        let (width, size) = (shape.width(), shape.head_size);
-        for (position, slot) in (self.kept.len()..).zip(&mut self.slots) {
-            let (keys, values) = slot[2 * layer * width..][..2 * width].split_at_mut(width);
-            let heads = keys.chunks_exact_mut(size).zip(values.chunks_exact_mut(size));
-            for (block, (key, value)) in open.chunks_exact(shape.block()).zip(heads) {
-                for (key, element) in key.iter_mut().zip(block.chunks_exact(PAGE)) {
-                    *key = element[position];
-                }
-                value.copy_from_slice(&block[PAGE * size + position * size..][..size]);
-            }
-        }
-    }
-
-    fn finish(self, logits: Arc<[f32]>, memory: &Arc<Memory>) -> Continuation {
+    fn finish(self, row: Option<Result<NextToken, RowError>>, memory: &Arc<Memory>) -> Continuation {
         let mut tail = self.kept;
         tail.extend(self.slots.into_iter().map(|slot| Arc::new(Slot(memory.count(slot)))));
-        Continuation { pages: self.pages.into_iter().map(|page| Arc::new(Page(memory.count(page)))).collect(), tail, logits }
+        Continuation { pages: self.pages.into_iter().map(|page| Arc::new(Page(memory.count(page)))).collect(), tail, row }
+    }
+}
+
+/// One layer of a page that a pass writes to.
+struct OpenPage<'a> {
+    /// As [`PageShape::layer`] tells.
+    layout: &'a mut [f32],
+    /// Keys and values of its positions.
+    positions: SmallVec<[(&'a [f32], &'a [f32]); PAGE]>,
+    kept: Kept<'a>,
+}
+
+/// Where a page's positions are kept.
+enum Kept<'a> {
+    /// It is full.
+    Page(&'a mut [f32]),
+    /// It is not: its newest positions.
+    Slots(&'a mut [Box<[f32]>]),
+}
+
+impl OpenPage<'_> {
+    fn write(self, shape: PageShape, layer: usize) {
+        let Self { layout, positions, kept } = self;
+        let (width, size) = (shape.width(), shape.head_size);
+        for (head, block) in layout.chunks_exact_mut(shape.block()).enumerate() {
+            let (keys, values) = block.split_at_mut(PAGE * size);
+            for (element, places) in keys.as_chunks_mut::<PAGE>().0.iter_mut().enumerate() {
+                for (place, (key, _)) in places.iter_mut().zip(&positions) {
+                    *place = key[head * size + element];
+                }
+            }
+            for (place, (_, value)) in values.chunks_exact_mut(size).zip(&positions) {
+                place.copy_from_slice(&value[head * size..][..size]);
+            }
+        }
+        match kept {
+            Kept::Page(page) => page[layer * shape.layer()..][..shape.layer()].copy_from_slice(layout),
+            Kept::Slots(slots) => {
+                let newest = &positions[positions.len() - slots.len()..];
+                for (slot, (keys, values)) in slots.iter_mut().zip(newest) {
+                    let (kept_keys, kept_values) = slot[2 * layer * width..][..2 * width].split_at_mut(width);
+                    kept_keys.copy_from_slice(keys);
+                    kept_values.copy_from_slice(values);
+                }
+            }
+        }
     }
 }

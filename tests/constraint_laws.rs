@@ -251,7 +251,7 @@ proptest! {
     ) {
         let mut texts: Vec<Vec<u8>> = queries.iter().map(|query| query.clone().into_bytes()).collect();
         texts.extend(queries.iter().zip(&noise).map(|(query, (at, byte, how))| broken(query, *at, *byte, *how)));
-        for profile in [SqlProfile::Spider, SqlProfile::Extended] {
+        for profile in [SqlProfile::Spider, SqlProfile::Extended, SqlProfile::Analytic] {
             let select = SqlSelect::with_options(&two_tables(), SqlOptions::profile(profile));
             obeys_the_laws(&select, &texts, &sizes, |text| is_simple_query(std::str::from_utf8(text).unwrap()));
         }

@@ -107,6 +107,9 @@ fn what_is_not_in_the_schema_cannot_be_read_nor_other_functions_called() {
     for query in [
         "SELECT sql FROM sqlite_schema",
         "SELECT * FROM sqlite_master",
+        "SELECT count(*) FROM sqlite_master",
+        "SELECT count(*) FROM json_each('[1]')",
+        "SELECT count(*) FROM pragma_table_list",
         "SELECT * FROM pragma_table_info('singer')",
         "SELECT * FROM json_each('[1]')",
         "SELECT load_extension('x')",
@@ -119,6 +122,13 @@ fn what_is_not_in_the_schema_cannot_be_read_nor_other_functions_called() {
         let error = database.execute(query).unwrap_err();
         assert!(error.is_refused(), "{query}: {error}");
     }
+}
+
+#[test]
+fn rows_of_a_with_can_be_counted() {
+    let sample = Sample::new();
+    let rows = sample.open().execute("WITH q AS (SELECT id FROM singer) SELECT count(*) FROM q").unwrap();
+    assert_eq!(rows.rows.len(), 1);
 }
 
 #[test]

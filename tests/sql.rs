@@ -205,6 +205,111 @@ fn queries_of_the_analytic_profile_are_accepted_in_it_alone() {
     }
 }
 
+fn analytic() -> SqlSelect {
+    SqlSelect::with_options(&concerts(), SqlOptions::profile(SqlProfile::Analytic))
+}
+
+#[test]
+fn with_using_and_filter_are_accepted_in_the_analytic_profile_alone() {
+    let queries = analytic();
+    for text in [
+        "WITH old AS (SELECT name, age FROM singer WHERE age > 60) SELECT name FROM old ORDER BY age",
+        "with q(who, total) as (select singer_id, count(*) from concert group by 1) select name, total from singer join q on id = who",
+        "WITH a AS (SELECT id FROM singer), b AS (SELECT T1.id FROM a AS T1 JOIN singer AS T2 ON T1.id = T2.id) SELECT count(*) FROM b",
+        "WITH singer AS (SELECT year FROM concert) SELECT singer.year FROM singer WHERE year > 3",
+        "WITH q AS (SELECT max(age) FROM singer) SELECT q.*, T1.name FROM q, singer AS T1",
+        "WITH q AS (SELECT T1.name, T2.name FROM singer AS T1, concert AS T2) SELECT name FROM q",
+        "WITH q(a) AS (SELECT age FROM singer UNION SELECT year FROM concert) SELECT a, count(*) FROM q GROUP BY a HAVING a > 3",
+        "SELECT name FROM singer WHERE id IN (WITH q AS (SELECT singer_id AS who FROM concert) SELECT who FROM q)",
+        "SELECT T1.id FROM singer AS T1 JOIN (WITH q AS (SELECT age FROM singer) SELECT age AS old FROM q) AS T2 ON old > T1.id",
+        "WITH q AS (WITH r AS (SELECT id FROM singer) SELECT id FROM r) SELECT T1.id FROM q AS T1 JOIN q AS T2 USING (id)",
+        "SELECT id, year FROM singer JOIN [order details] USING (id) JOIN concert ON id = singer_id",
+        "SELECT name, singer.name, concert.name FROM singer LEFT JOIN concert USING (name) WHERE name = 'x' GROUP BY name",
+        "SELECT age FROM singer AS T1 JOIN concert AS T2 ON T1.id = T2.singer_id JOIN [order details] AS T3 USING (id)",
+        "SELECT * FROM singer JOIN concert USING (name) UNION SELECT 1, 2, 3, 4, 5, 6 FROM singer",
+        "SELECT count(*) FILTER (WHERE age > 30), sum(DISTINCT age) FILTER (WHERE name LIKE 'a%' OR NOT age IN (SELECT year FROM concert)) FROM singer",
+        "SELECT age, count(*) FILTER (WHERE id > 1) OVER (PARTITION BY age) AS n FROM singer ORDER BY n",
+        "SELECT age FROM singer GROUP BY age HAVING count(*) FILTER (WHERE id > 1) > 2 ORDER BY max(id) FILTER (WHERE id < 9)",
+    ] {
+        walk(&queries, text, &[1]).unwrap();
+        walk(&queries, text, &[4, 1, 6]).unwrap();
+        assert!(walk(&extended(), text, &[1]).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn names_of_with_and_of_using_mean_something_in_their_scope_alone() {
+    let queries = analytic();
+    for (text, alive) in [
+        // A name that no column of the query has, or that has no column.
+        ("WITH q AS (SELECT age FROM singer) SELECT q.id FROM q", "WITH q AS (SELECT age FROM singer) SELECT q."),
+        ("WITH q AS (SELECT max(age) FROM singer) SELECT q.a FROM q", "WITH q AS (SELECT max(age) FROM singer) SELECT q."),
+        ("WITH q(a) AS (SELECT age FROM singer) SELECT q.age FROM q", "WITH q(a) AS (SELECT age FROM singer) SELECT q.a"),
+        ("WITH q(a, b) AS (SELECT age FROM singer) SELECT a FROM q", "WITH q(a, b) AS (SELECT age "),
+        ("WITH q(a, a) AS (SELECT age, id FROM singer) SELECT a FROM q", "WITH q(a, a"),
+        // Its own name, a later one, one that is out of scope.
+        ("WITH q AS (SELECT age FROM q) SELECT age FROM q", "WITH q AS (SELECT age FROM "),
+        ("WITH singer AS (SELECT name FROM singer) SELECT name FROM singer", "WITH singer AS (SELECT name FROM "),
+        ("WITH q AS (SELECT a FROM r), r AS (SELECT age AS a FROM singer) SELECT a FROM q", "WITH q AS (SELECT a"),
+        (
+            "SELECT name FROM singer WHERE id IN (WITH q AS (SELECT age FROM singer) SELECT age FROM q) AND q.age = 1",
+            "SELECT name FROM singer WHERE id IN (WITH q AS (SELECT age FROM singer) SELECT age FROM q) AND ",
+        ),
+        // A name that is taken: by another query, by an alias, by a table that was read.
+        ("WITH q AS (SELECT age FROM singer), q AS (SELECT age FROM singer) SELECT 1 FROM q", "WITH q AS (SELECT age FROM singer), q"),
+        ("WITH T1 AS (SELECT age FROM singer) SELECT age FROM T1", "WITH T1"),
+        (
+            "WITH q AS (SELECT age FROM singer), singer AS (SELECT year FROM concert) SELECT 1 FROM q",
+            "WITH q AS (SELECT age FROM singer), singer",
+        ),
+        // A table that is hidden.
+        ("WITH singer AS (SELECT year FROM concert) SELECT age FROM singer", "WITH singer AS (SELECT year FROM concert) SELECT a"),
+        (
+            "WITH singer AS (SELECT year FROM concert) SELECT singer.age FROM singer",
+            "WITH singer AS (SELECT year FROM concert) SELECT singer.",
+        ),
+        // A column of USING that one side lacks, and what it leaves ambiguous.
+        ("SELECT age FROM singer JOIN concert USING (age)", "SELECT age FROM singer JOIN concert USING ("),
+        ("SELECT age FROM singer JOIN concert USING (name, id)", "SELECT age FROM singer JOIN concert USING (name"),
+        ("SELECT age FROM singer, concert USING (name)", "SELECT age FROM singer, concert U"),
+        ("SELECT name FROM singer JOIN concert ON age = year", "SELECT name FROM singer JOIN concert "),
+        ("SELECT name FROM singer JOIN concert WHERE age = year", "SELECT name FROM singer JOIN concert "),
+        ("SELECT id FROM singer JOIN [order details] AS T1 ON age = 1", "SELECT id FROM singer JOIN [order details] AS T1 "),
+        (
+            "SELECT T1.age FROM singer AS T1 JOIN singer AS T2 USING (name) WHERE id = 1",
+            "SELECT T1.age FROM singer AS T1 JOIN singer AS T2 USING (name) WHERE i",
+        ),
+        // FILTER where it may not stand.
+        ("SELECT abs(age) FILTER (WHERE age > 1) FROM singer", "SELECT abs(age) F"),
+        ("SELECT rank() FILTER (WHERE age > 1) OVER () FROM singer", "SELECT rank() "),
+        ("SELECT max(age) FILTER (WHERE max(age) > 1) FROM singer", "SELECT max(age) FILTER (WHERE "),
+        ("SELECT count(DISTINCT age) FILTER (WHERE age > 1) OVER () FROM singer", "SELECT count(DISTINCT age) FILTER (WHERE age > 1) "),
+    ] {
+        assert_eq!(refusal(&queries, text).0, alive, "{text}");
+    }
+}
+
+#[test]
+fn a_table_that_only_using_can_join_is_not_refused() {
+    let queries = analytic();
+    // Before FROM `name` is of both tables, so one must be joined by it.
+    for text in [
+        "SELECT name, age, year FROM singer JOIN concert USING (name)",
+        "SELECT name, singer.age, concert.year FROM concert JOIN singer USING (name)",
+        "SELECT T1.age, T2.year, name FROM singer AS T1 JOIN concert AS T2 USING (name) WHERE name > 'a'",
+    ] {
+        walk(&queries, text, &[1]).unwrap();
+        assert!(walk(&extended(), text, &[1]).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_column_in_parentheses_keeps_its_name() {
+    // To SQLite both sources have an `age` here.
+    let text = "SELECT count(*) FROM (SELECT (age) FROM singer) AS T1, singer WHERE age > 1";
+    assert!(walk(&extended(), text, &[1]).is_err());
+}
+
 #[test]
 fn words_that_are_keywords_elsewhere_may_name_columns() {
     let schema = SqlSchema::new([table("name", &["first", "last", "over", "nulls", "rank"])]).unwrap();
@@ -340,6 +445,45 @@ fn masks_equal_brute_force_and_forks_equal_by_what_they_allow() {
         }
         assert!(queries.may_end(&state), "{text}");
     }
+}
+
+#[test]
+fn what_must_still_come_is_known() {
+    let queries = analytic();
+    for (text, rest) in [
+        ("", "SELECT 1 FROM singer"),
+        ("SELECT name", " FROM singer"),
+        ("SELECT age FROM ", "singer"),
+        ("SELECT age FROM concert", ",singer"),
+        ("SELECT T1.age, T2.year FROM singer AS T1 JOIN ", "concert AS T2"),
+        ("SELECT count(((age", ")))FROM singer"),
+        ("SELECT age FROM singer WHERE name LIKE 'a", "'"),
+        ("SELECT age FROM singer WHERE id IN (SELECT ", "1 FROM singer)"),
+        ("SELECT CASE WHEN age > 1", " THEN 1 END FROM singer"),
+        ("SELECT rank() OVER (PARTITION", " BY 1)FROM singer"),
+        ("WITH q AS (", "SELECT 1 FROM singer)SELECT 1 FROM q"),
+        ("SELECT age FROM singer UNION SELECT ", "1 FROM singer"),
+        ("SELECT age, id FROM singer UNION SELECT 1", ",1 FROM singer"),
+        ("SELECT age FROM singer WHERE age BETWEEN 1", " AND 2"),
+        ("SELECT age FROM singer ORDER BY age NULLS", " LAST"),
+        ("SELECT [unit", " price]FROM[order details]"),
+    ] {
+        let state = queries.advance(&queries.start(), text.as_bytes()).unwrap();
+        let cost = queries.closing_cost(&state).unwrap();
+        assert!(cost <= rest.len() && cost * 2 >= rest.len(), "{text}<HERE>{rest}: {cost}");
+    }
+    let forced = |text: &str| {
+        let mut forced = Vec::new();
+        queries.forced(&queries.advance(&queries.start(), text.as_bytes()).unwrap(), &mut forced);
+        String::from_utf8(forced).unwrap()
+    };
+    // Letters may be of either case.
+    assert_eq!(forced("SELECT age FROM concert JOIN singer ON age !"), "=");
+    assert_eq!(forced("SELECT age FROM singer WHERE name = upper(name) |"), "|");
+    assert_eq!(forced("SELECT year FROM concert WHERE singer"), "_");
+    assert_eq!(forced("SELECT [unit"), " ");
+    assert_eq!(forced("SELECT [unit price"), "]");
+    assert_eq!(forced("SELECT concert"), "");
 }
 
 #[test]

@@ -96,12 +96,23 @@ pub(super) fn restrict(connection: &mut Connection, options: &DatabaseOptions, c
 /// Lets statements read the tables of the schema and call the functions of the recogniser, and no more.
 pub(super) fn authorize(connection: &mut Connection, schema: &SqlSchema) -> Result<()> {
     let tables: HashSet<String> = schema.tables().iter().map(|table| table.name.to_ascii_lowercase()).collect();
+    let modules: HashSet<String> = connection
+        .prepare("PRAGMA module_list")?
+        .query_map([], |row| row.get(0))?
+        .map(|name| name.map(|name: String| name.to_ascii_lowercase()))
+        .collect::<Result<_>>()?;
     // LIKE calls a function of its name.
     let functions: HashSet<&str> = function_names().chain(["like"]).collect();
     let judge = move |context: AuthContext<'_>| {
         let allowed = match context.action {
             AuthAction::Select => true,
-            AuthAction::Read { table_name, .. } => tables.contains(&table_name.to_ascii_lowercase()),
+            AuthAction::Read { table_name, column_name } => {
+                let name = table_name.to_ascii_lowercase();
+                // Of what WITH defines, SQLite asks by its name where no column is read, as for `count(*)`.
+                // (Modules of these names are registered when they are first asked for.)
+                let is_internal = ["sqlite_", "pragma_", "json"].iter().any(|start| name.starts_with(start)) || modules.contains(&name);
+                tables.contains(&name) || (column_name.is_empty() && !is_internal)
+            }
             AuthAction::Function { function_name } => {
                 let name = function_name.to_ascii_lowercase();
                 // A view was written by the database's owner, and untrusted functions are off in it.

@@ -72,6 +72,14 @@ impl Constraint for SqlQuery {
         self.failure.get().is_none() && self.select.may_end(&state.select) && self.fault(state).is_none()
     }
 
+    fn forced(&self, state: &SqlQueryState, out: &mut Vec<u8>) {
+        self.select.forced(&state.select, out);
+    }
+
+    fn closing_cost(&self, state: &SqlQueryState) -> Option<usize> {
+        self.select.closing_cost(&state.select)
+    }
+
     fn mask(&self, state: &SqlQueryState, trie: &TokenTrie, out: &mut TokenSet) {
         self.select.mask(&state.select, trie, out);
     }

@@ -51,16 +51,21 @@ pub fn normalized(query: &str) -> String {
     out.split_whitespace().collect::<Vec<_>>().join(" ").replace("> =", ">=").replace("< =", "<=").replace("! =", "!=")
 }
 
-/// Writes `text` in pieces of the given lengths, over and over. The error says where it was refused and why.
+/// Writes `text` in pieces of the given lengths, over and over. The error says where it was refused and why. What
+/// is accepted may be no shorter than it was said to become at least.
 pub fn walk(queries: &SqlSelect, text: &str, pieces: &[usize]) -> Result<(), String> {
     let mut state = queries.start();
     let (mut at, mut lengths) = (0, pieces.iter().cycle());
+    let mut costs = vec![(0, queries.closing_cost(&state).unwrap())];
     while at < text.len() {
         let end = (at + lengths.next().unwrap()).min(text.len());
         let piece = &text.as_bytes()[at..end];
         let allowed = queries.allows(&state, piece);
         match queries.advance(&state, piece) {
-            Some(next) if allowed => state = next,
+            Some(next) if allowed => {
+                state = next;
+                costs.push((end, queries.closing_cost(&state).unwrap()));
+            }
             None if !allowed => {
                 let why = queries.explain(&state, piece).expect("what is refused has a reason");
                 let offset = at + why.offset();
@@ -71,7 +76,12 @@ pub fn walk(queries: &SqlSelect, text: &str, pieces: &[usize]) -> Result<(), Str
         at = end;
     }
     match queries.explain_end(&state) {
-        None if queries.may_end(&state) => Ok(()),
+        None if queries.may_end(&state) => {
+            for (at, cost) in costs {
+                assert!(cost <= text.len() - at, "{}<HERE>{} ends without {cost} further bytes", &text[..at], &text[at..]);
+            }
+            Ok(())
+        }
         why => Err(format!("{text}<END>: expected {}", why.unwrap().expected())),
     }
 }

@@ -48,6 +48,13 @@ const LIBRARY: &[&str] = &[
     "SELECT title, rank() OVER (PARTITION BY genre ORDER BY pages DESC) AS total FROM book ORDER BY total, title DESC NULLS LAST",
     "SELECT city, count(*), row_number() OVER (ORDER BY count(*) DESC, city) FROM member GROUP BY city",
     "SELECT T1.title, sum(T2.days) OVER (PARTITION BY T1.genre, T1.year) * 2 FROM book AS T1 JOIN loan AS T2 ON T1.book_id = T2.book_id",
+    "WITH busy AS (SELECT member_id, count(*) AS total FROM loan GROUP BY member_id) SELECT name, total FROM member JOIN busy USING (member_id) WHERE total > 1",
+    "WITH busy(who, total) AS (SELECT member_id, sum(days) FROM loan GROUP BY 1), size AS (SELECT max(total) AS most FROM busy) SELECT T1.who, most FROM busy AS T1 JOIN size ON T1.total = size.most",
+    "SELECT genre, count(*) FILTER (WHERE pages > 300), sum(pages) FILTER (WHERE year < 2000) OVER (ORDER BY genre) FROM book GROUP BY genre",
+    "SELECT title, author_id FROM book JOIN author USING (author_id) JOIN loan USING (book_id) WHERE days > 3 ORDER BY author_id",
+    "SELECT name FROM member WHERE member_id IN (WITH busy AS (SELECT * FROM loan UNION SELECT * FROM loan) SELECT member_id FROM busy)",
+    "WITH loan AS (WITH size AS (SELECT book_id, pages FROM book) SELECT T1.book_id, size.pages FROM book AS T1 JOIN size USING (book_id)) SELECT count(*) FROM loan",
+    "SELECT T1.name FROM (WITH busy AS (SELECT city AS name FROM member) SELECT name FROM busy) AS T1 JOIN author USING (name)",
     "SELECT day, lag(days, 1, 0) OVER (ORDER BY day), count(*) OVER () FROM loan ORDER BY days DESC NULLS FIRST LIMIT 2",
 ];
 
@@ -61,6 +68,9 @@ const AWKWARD: &[&str] = &[
     "SELECT max(x.x) FROM x JOIN a ON x.x = a.x",
     "SELECT count(b.count), sum(id) FROM b WHERE y > (SELECT avg(id) FROM a)",
     "SELECT * FROM (SELECT id AS total, name FROM a) AS T1 WHERE total > 3",
+    "WITH a AS (SELECT (y), id FROM b) SELECT a.y, b.count FROM a JOIN b USING (id)",
+    "SELECT id, name FROM a JOIN b USING (id) JOIN c USING (name)",
+    "WITH total AS (SELECT max(id), x AS [date] FROM a) SELECT * FROM total JOIN [d e] ON [d e].[date] = total.[date]",
     "SELECT substr(name, 1, 2), coalesce(x, 0) FROM a ORDER BY abs(id) DESC",
 ];
 
@@ -91,7 +101,8 @@ fn subjects() -> &'static [Subject] {
             let profiles = profiles.map(|profile| SqlSelect::with_options(database.schema(), SqlOptions::profile(profile)));
             let tables = database.schema().tables().iter();
             let names = tables.flat_map(|table| std::iter::once(&table.name).chain(table.columns.iter().map(|column| &column.name)));
-            let names = names.map(|name| as_written(name)).chain(["T1", "T2", "T3", "total", "size"].map(String::from)).collect();
+            let names =
+                names.map(|name| as_written(name)).chain(["T1", "T2", "T3", "total", "size", "busy", "who"].map(String::from)).collect();
             Subject { database, profiles: profiles.into(), good, names }
         };
         [library, (awkward(), AWKWARD)].into_iter().map(subject).collect()
@@ -196,7 +207,9 @@ fn change(tokens: &mut Vec<String>, subject: &Subject, choices: &mut Choices<'_>
         _ => {
             let words =
                 ["(", ")", ",", "AS", "NOT", "NULL", "IS", "DISTINCT", "SELECT", "FROM", "OVER", "NULLS", "*", "'", "-", ";", "1.5", "é"];
-            tokens.insert(place, (*choices.of(&words)).to_owned());
+            let more = ["WITH", "USING", "FILTER", "WHERE", "RECURSIVE"];
+            let word = choices.below(words.len() + more.len());
+            tokens.insert(place, words.iter().chain(&more).nth(word).map_or_else(String::new, |word| (*word).to_owned()));
             false
         }
     }
@@ -209,6 +222,11 @@ fn is_on_purpose(text: &str, why: &str, database: &Database) -> bool {
     let start = before.rfind(|c: char| !c.is_alphanumeric() && c != '_').map_or(0, |at| at + 1);
     let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
     let word = format!("{}{}", &before[start..], &rest[..end]).to_ascii_lowercase();
+    // A name that is an alias, or a table's that was read before, given to a query of WITH.
+    let clause_before = lower[..start].trim_end();
+    if clause_before.ends_with("with") || (clause_before.ends_with("),") && lower.starts_with("with ")) {
+        return true;
+    }
     // A name given twice, or given to an item of the select list.
     let given = |name: &str| text.to_ascii_lowercase().contains(&format!(" as {name}"));
     if lower[..start].trim_end_matches(['[', ' ']).ends_with(" as") || given(&word) {
@@ -235,7 +253,7 @@ fn innermost(text: &str, place: usize) -> Option<&str> {
             b'(' => open.push(at),
             b')' => {
                 let start = open.pop()? + 1;
-                if start <= place && place <= at && text[start..].starts_with("SELECT") {
+                if start <= place && place <= at && ["SELECT", "WITH"].iter().any(|word| text[start..].starts_with(word)) {
                     return Some(&text[start..at]);
                 }
             }
@@ -248,6 +266,8 @@ fn innermost(text: &str, place: usize) -> Option<&str> {
 /// Pieces that bring a query to its end, the surest first; letters last, as they may be half of anything.
 const CLOSING: &[&str] = &[
     ")",
+    "SELECT ",
+    " AS (",
     " OVER (",
     "OVER (",
     " FROM ",
@@ -259,6 +279,7 @@ const CLOSING: &[&str] = &[
     "1",
     "WHEN ",
     "BY ",
+    "WHERE ",
     " AS T1",
     " AS T2",
     " AS T3",
@@ -280,7 +301,6 @@ const CLOSING: &[&str] = &[
     "member_id",
     "loan_id",
     "[d e]",
-    "SELECT ",
     "JOIN ",
     "a",
     "b",
@@ -310,8 +330,9 @@ fn every_live_prefix_is_of_a_query(queries: &SqlSelect, subject: &Subject, token
             None => break,
         }
         // A blank ends a word, which could be the beginning of another one. A string that is open ends nowhere, and
-        // OVER is one only before a parenthesis.
-        let ends = queries.allows(&state, b" ") && last.matches('\'').count() % 2 == 0 && !last.ends_with("OVER");
+        // OVER and FILTER are such only before a parenthesis.
+        let half = last.ends_with("OVER") || last.ends_with("FILTER");
+        let ends = queries.allows(&state, b" ") && last.matches('\'').count() % 2 == 0 && !half;
         if let Err(error) = subject.database.check(&last)
             && ends
         {
@@ -319,8 +340,10 @@ fn every_live_prefix_is_of_a_query(queries: &SqlSelect, subject: &Subject, token
         }
     }
     let mut text = last.clone();
+    let (start, least) = (text.len(), queries.closing_cost(&state).unwrap());
     for _ in 0..5000 {
         if queries.may_end(&state) {
+            assert!(least <= text.len() - start, "{last}: not {least} bytes to the end, but {}", &text[start..]);
             return subject.database.check(&text).unwrap_or_else(|error| panic!("accepted, but {error}: {text}"));
         }
         let piece = CLOSING.iter().map(|piece| piece.as_bytes().to_vec()).chain((0..=255).map(|byte| vec![byte]));

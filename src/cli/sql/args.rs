@@ -89,7 +89,7 @@ pub enum ProfileName {
     Spider,
     /// The same with CASE, CAST, functions, column aliases, outer joins and more.
     Extended,
-    /// The same with window functions, NULLS FIRST and NULLS LAST.
+    /// The same with WITH, USING, FILTER, window functions, NULLS FIRST and NULLS LAST.
     Analytic,
 }
 

@@ -46,10 +46,11 @@
 //!
 //! `token.rs` and `syntax.rs` read the file, `pattern.rs` turns terminals into regular expressions, `lexicon.rs`
 //! these into automata, `rules.rs` rules into automata that call each other. `recognizer.rs` follows
-//! them, `stack.rs` keeps what is open. There is no lexer that commits itself to a token, and no chart: a state
-//! is a set of (place in a token, place in a rule, stack), where stacks share their tails. Earley's
-//! algorithm, which would do as well, keeps all its past in a state; here right recursion leaves no trace, left
-//! recursion is turned into loops, and states that allow the same continuations are mostly equal, so that
+//! them, `stack.rs` keeps what is open, `mask.rs` asks about a whole vocabulary at once. There is no lexer
+//! that commits itself to a token, and no chart: a state is a set of (place in a token, place in a rule,
+//! stack), where stacks share their tails. Earley's algorithm, which would do as well, keeps all its past in a
+//! state; here right recursion leaves no trace, left recursion is turned into loops, and states that allow the
+//! same continuations are mostly equal, so that
 //! particles share their labels.
 //!
 //! A prefix is alive only if the rules can complete it: rules and states that lead nowhere are taken out when the
@@ -60,6 +61,7 @@ mod builtin;
 mod compile;
 mod explain;
 mod lexicon;
+mod mask;
 mod network;
 mod pattern;
 mod problem;

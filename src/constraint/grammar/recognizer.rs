@@ -8,11 +8,9 @@
 use super::lexicon::{BETWEEN, ByteSet, DEAD, LexState, Lexicon};
 use super::network::{Call, FIRST, LAST, Network, PositionId};
 use super::stack::Stack;
-use crate::vocab::{TokenSet, TokenTrie};
 use smallvec::SmallVec;
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
-use std::rc::Rc;
 use std::sync::Arc;
 
 /// One way to read a text.
@@ -121,47 +119,6 @@ impl Recognizer {
         let next = self.lexicon.next(token, byte);
         let may_have_ended = self.lexicon.is_complete(token) && (next == DEAD || !self.lexicon.is_complete(next));
         (!may_have_ended).then_some(next)
-    }
-
-    /// Sets `out` to the tokens of the vocabulary that may come next.
-    ///
-    /// Most of a walk is within tokens of the grammar: there, readings are shared by all nodes of the trie
-    /// below the one where they began, and only their places in their tokens differ.
-    pub(super) fn mask(&self, readings: &Readings, trie: &TokenTrie, out: &mut TokenSet) {
-        #[derive(Clone)]
-        struct Walked {
-            readings: Rc<Readings>,
-            /// For each reading its token, or [`DEAD`].
-            tokens: SmallVec<[LexState; 4]>,
-        }
-        let begun =
-            |readings: Readings| Walked { tokens: readings.iter().map(|reading| reading.token).collect(), readings: Rc::new(readings) };
-        out.clear();
-        trie.walk(
-            begun(readings.clone()),
-            |walked, byte| {
-                let within = |(reading, token): (&Reading, &LexState)| match *token {
-                    DEAD => Some(DEAD),
-                    _ if reading.forbidden.is_some() => None,
-                    token => self.within(token, byte),
-                };
-                match walked.readings.iter().zip(&walked.tokens).map(within).collect::<Option<SmallVec<_>>>() {
-                    Some(tokens) => {
-                        let is_alive = tokens.iter().any(|token| *token != DEAD);
-                        is_alive.then(|| Walked { readings: walked.readings.clone(), tokens })
-                    }
-                    None => {
-                        let here = walked.readings.iter().zip(&walked.tokens).filter(|(_, token)| **token != DEAD);
-                        let mut readings = here.map(|(reading, token)| Reading { token: *token, ..reading.clone() }).collect();
-                        self.step(&mut readings, byte);
-                        (!readings.is_empty()).then(|| begun(readings))
-                    }
-                }
-            },
-            |token| {
-                out.insert(token);
-            },
-        );
     }
 
     /// Whether the token is complete, and no string of the grammar that may stand here takes its place.

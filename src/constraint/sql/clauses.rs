@@ -1,8 +1,8 @@
 //! What a keyword does to a query: it moves an expression on, or ends a clause and begins the next.
 
-use super::expression::{Expression, Place, Uses, Want};
+use super::expression::{Expression, Place, Want};
 use super::keywords::{FUNCTIONS, Keyword};
-use super::scope::{Clause, ColumnName, Output, Scope};
+use super::scope::{Clause, FirstColumn, Output, Scope};
 use super::syntax::{At, Frame, Language, Open, SubqueryKind, Syntax};
 use std::sync::Arc;
 
@@ -11,6 +11,9 @@ impl Language {
     pub fn keyword(&self, syntax: &Syntax, keyword: Keyword) -> Option<Syntax> {
         match (syntax.at, keyword) {
             (At::Start | At::Subquery | At::SetOperation { .. }, Keyword::Select) => Some(syntax.at(At::Select)),
+            (At::Cte, Keyword::Select) => Some(self.select_after_with(syntax)),
+            (At::Start | At::Subquery, Keyword::With) => self.may_define(syntax).then(|| syntax.at(At::CteName)),
+            (At::CteNamed { .. }, Keyword::As) => Some(syntax.at(At::CteAs)),
             (At::SetOperation { all: true }, Keyword::All) => Some(syntax.at(At::SetOperation { all: false })),
             (At::Select, Keyword::Distinct) => Some(syntax.at(At::Expression(Expression::new(Want::Value, true)))),
             (At::Select | At::Expression(_), _) => self.in_expression(syntax, syntax.expression()?, keyword),
@@ -19,8 +22,14 @@ impl Language {
                 fits.then(|| syntax.at(At::Alias { joined }))
             }
             (At::Table { joined: true, plain: true } | At::Derived { joined: true } | At::Sourced { joined: true }, Keyword::On) => {
-                Some(syntax.at(At::Expression(Expression::new(Want::Condition, false))))
+                let scope = syntax.scope.settled();
+                let fits = scope.is_feasible(&self.names, self.most_sources());
+                fits.then(|| syntax.within(scope, At::Expression(Expression::new(Want::Condition, false))))
             }
+            (At::Table { joined: true, plain: true } | At::Derived { joined: true } | At::Sourced { joined: true }, Keyword::Using) => {
+                syntax.scope.may_join_by_some(&self.names).then(|| syntax.at(At::Using))
+            }
+            (At::Filtering, Keyword::Where) => Some(syntax.at(At::Expression(Expression::new(Want::Condition, false)))),
             (At::Join { outer: true }, Keyword::Outer) => Some(syntax.at(At::Join { outer: false })),
             (At::Join { .. }, Keyword::Join) => Some(syntax.at(At::Source { joined: true })),
             (At::By, Keyword::By) if matches!(syntax.open(), Some(Open::Over { .. })) => {
@@ -54,7 +63,7 @@ impl Language {
             Keyword::Null => go(expression.null().or_else(|| null_operand(syntax, expression))),
             Keyword::And | Keyword::Or => go(expression.connective(keyword == Keyword::And, self.options.max_items)),
             Keyword::Distinct => distinct_argument(syntax, expression),
-            Keyword::Select => subquery(syntax, expression),
+            Keyword::Select | Keyword::With => self.subquery(syntax, expression, keyword == Keyword::With),
             Keyword::Exists => {
                 let condition = expression.place != Place::Operand && matches!(expression.want, Want::Condition | Want::Either);
                 (opens && condition).then(|| syntax.at(At::Exists { expression }))
@@ -66,11 +75,12 @@ impl Language {
                 expression.is_value().then(|| syntax.at(At::TypeName { uses: expression.uses }))
             }
             Keyword::As => {
-                let scope = self.item_end(syntax).filter(|_| self.is_extended())?;
+                let scope = self.item_end(syntax).filter(|_| self.is_extended() && self.may_invent(syntax))?;
                 Some(syntax.within(scope, At::NewName))
             }
             Keyword::Asc | Keyword::Desc if syntax.is_ordering() => expression.is_value().then(|| syntax.at(DIRECTED)),
             Keyword::Nulls if syntax.is_ordering() => expression.is_value().then(|| syntax.at(At::Nulls)),
+            Keyword::Filter => (expression.takes_filter() && self.may_open(syntax)).then(|| syntax.at(At::Filter { expression })),
             Keyword::Over => Some(syntax.at(At::Over { expression: expression.over()? })),
             Keyword::Order if matches!(syntax.open(), Some(Open::Over { order: false, .. })) => {
                 let frame = syntax.frame.as_deref().filter(|_| expression.is_value())?;
@@ -108,7 +118,7 @@ impl Language {
                 };
                 enough.then(|| syntax.within(Scope { clause: Clause::From, ..scope }, At::Source { joined: false }))
             }
-            Keyword::Join | Keyword::Inner | Keyword::Left => self.ends_source(syntax).then(|| {
+            Keyword::Join | Keyword::Inner | Keyword::Left => self.ends_source(syntax, true).then(|| {
                 syntax.at(match keyword {
                     Keyword::Join => At::Source { joined: true },
                     _ => At::Join { outer: keyword == Keyword::Left },
@@ -152,22 +162,31 @@ impl Language {
     /// The scope of the SELECT after UNION and the like: it must give as many columns as the first.
     fn operand_of_set_operation(&self, syntax: &Syntax) -> Scope {
         let closed = syntax.scope.closed(&self.names);
-        let first: Arc<[Output]> = match &closed.first {
+        let first: Arc<[FirstColumn]> = match &closed.first {
             Some(first) => first.clone(),
-            // ORDER BY finds a column by a name that means one column here.
-            None => closed.outputs.iter().map(|output| self.findable(&closed, output)).collect(),
+            None => closed.outputs.iter().map(|output| self.first_column(&closed, output)).collect(),
         };
-        Scope { first: Some(first.clone()), ..Scope::new(Some(first.len() as u16)) }
+        let wanted = Some(first.len() as u16);
+        Scope { first: Some(first), read: closed.read, ..Scope::new(wanted, closed.ctes.clone()) }
     }
 
-    fn findable(&self, scope: &Scope, output: &Output) -> Output {
-        match output {
-            Output::Column { name: Some(ColumnName::Known(name)), .. } if scope.count_having(*name, &self.names) != 1 => {
-                Output::Column { name: None, uses: Uses::default() }
-            }
-            Output::Column { name, .. } => Output::Column { name: name.clone(), uses: Uses::default() },
-            _ => Output::Column { name: None, uses: Uses::default() },
-        }
+    fn first_column(&self, scope: &Scope, output: &Output) -> FirstColumn {
+        let name = if let Output::Column { name, .. } = output { *name } else { None };
+        FirstColumn { name, findable: name.is_some_and(|name| scope.count_having(name, &self.names) <= 1) }
+    }
+
+    /// SELECT or WITH right after a parenthesis makes a subquery of it.
+    fn subquery(&self, syntax: &Syntax, expression: Expression, with: bool) -> Option<Syntax> {
+        let frame = syntax.frame.as_deref().filter(|_| expression.is_empty())?;
+        let kind = match frame.open {
+            Open::Parenthesis => SubqueryKind::Scalar,
+            Open::In { items: 0 } => SubqueryKind::In,
+            _ => return None,
+        };
+        let open = Open::Subquery { kind, scope: syntax.scope.clone() };
+        let scope = Scope::new(Some(1), syntax.scope.ctes.clone());
+        let inner = Syntax { scope: scope.into(), ..syntax.reopening(frame, open, At::Subquery) };
+        self.keyword(&inner, if with { Keyword::With } else { Keyword::Select })
     }
 }
 
@@ -194,16 +213,4 @@ fn distinct_argument(syntax: &Syntax, expression: Expression) -> Option<Syntax> 
         }
         _ => None,
     }
-}
-
-/// SELECT right after a parenthesis makes a subquery of it.
-fn subquery(syntax: &Syntax, expression: Expression) -> Option<Syntax> {
-    let frame = syntax.frame.as_deref().filter(|_| expression.is_empty())?;
-    let kind = match frame.open {
-        Open::Parenthesis => SubqueryKind::Scalar,
-        Open::In { items: 0 } => SubqueryKind::In,
-        _ => return None,
-    };
-    let open = Open::Subquery { kind, scope: syntax.scope.clone() };
-    Some(Syntax { scope: Scope::new(Some(1)).into(), ..syntax.reopening(frame, open, At::Select) })
 }

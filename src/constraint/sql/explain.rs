@@ -2,7 +2,7 @@
 
 use super::expression::Expression;
 use super::lexer::{Cursor, Lexeme};
-use super::names::{NameId, Word};
+use super::names::Word;
 use super::scope::{Clause, Relation, SourceName};
 use super::syntax::{At, Language, Syntax};
 use super::tokens::{NumberRule, Symbol};
@@ -18,7 +18,7 @@ impl Language {
         match &cursor.lexeme {
             Lexeme::Word { text, range } => {
                 let typed = format!("{:?}", String::from_utf8_lossy(text));
-                let words = self.allowed(syntax, self.names.words(*range), false);
+                let words = self.allowed(syntax, self.names.words(*range), text, false);
                 let mut parts: Vec<String> =
                     words.into_iter().filter(|word| !word.eq_ignore_ascii_case(&typed[1..typed.len() - 1])).collect();
                 if let Some(after) = self.commit(cursor, Next::Other) {
@@ -27,7 +27,7 @@ impl Language {
                 if parts.is_empty() { format!("something that goes on from {typed}") } else { list(&parts) }
             }
             Lexeme::Quoted { range, close, .. } => {
-                let words = self.allowed(syntax, self.names.words(*range), true);
+                let words = self.allowed(syntax, self.names.words(*range), b"", true);
                 format!("{} and {:?}", list(&words), char::from(*close))
             }
             Lexeme::Spaced { .. } => match self.commit(cursor, Next::Other) {
@@ -49,13 +49,12 @@ impl Language {
         match syntax.at {
             At::Column { source, .. } => return self.a_column_of(syntax, source),
             At::Closed => return "the end of the text".into(),
-            At::NewName => return "a new name for the column".into(),
+            At::NewName | At::CteColumn => return "a new name for the column".into(),
+            At::CteName => return "a name for the query that follows".into(),
             At::Number => return "a whole number".into(),
             _ => {}
         }
-        let all = self.allowed(syntax, self.names.words(self.names.everything()), false);
-        let mut parts = all;
-        parts.extend(self.new_names(syntax).into_iter().map(|name| String::from_utf8_lossy(name).into_owned()));
+        let mut parts = self.allowed(syntax, self.names.words(self.names.everything()), b"", false);
         match self.number_rule(syntax) {
             Some(NumberRule::Value) => parts.push("a number".into()),
             Some(_) => parts.push("the number of a column".into()),
@@ -78,10 +77,18 @@ impl Language {
         }
     }
 
-    /// The words that may stand here as they are written: keywords in capitals, names as the schema has them.
-    fn allowed(&self, syntax: &Syntax, words: &[Word], quoted: bool) -> Vec<String> {
-        let allowed = words.iter().filter(|word| self.allows_word(syntax, word, quoted));
-        allowed.map(|word| self.spelling(syntax, word)).collect()
+    /// The words that may stand here as they are written: keywords in capitals, names as the schema has them,
+    /// then the names that begin with `text` and that the query made up.
+    fn allowed(&self, syntax: &Syntax, words: &[Word], text: &[u8], quoted: bool) -> Vec<String> {
+        let allowed = words.iter().filter(|word| self.may_stand(syntax, word, quoted));
+        let mut allowed: Vec<String> = allowed.map(|word| self.spelling(syntax, word)).collect();
+        if !quoted {
+            let made_up = self.made_up(syntax).filter(|name| name.starts_with(text));
+            let made_up = made_up.filter(|name| self.allows_word(syntax, &self.meaning(syntax, name, None, false)));
+            let known: Vec<String> = made_up.map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+            allowed.extend(known.into_iter().filter(|name| !words.iter().any(|word| *word.text == *name.as_bytes())));
+        }
+        allowed
     }
 
     fn spelling(&self, syntax: &Syntax, word: &Word) -> String {
@@ -102,16 +109,23 @@ impl Language {
         }
     }
 
-    fn a_column_of(&self, syntax: &Syntax, source: SourceName) -> String {
-        let called = match source {
-            SourceName::Table(table) => self.names.table_names[usize::from(table)].clone(),
+    fn source_name(&self, syntax: &Syntax, source: SourceName) -> String {
+        match source {
+            SourceName::Table(table) => match syntax.scope.ctes.name(table) {
+                Some(name) => String::from_utf8_lossy(name).into_owned(),
+                None => self.names.table_names[usize::from(table)].clone(),
+            },
             SourceName::Alias(alias) => self.names.alias_names[usize::from(alias)].clone(),
-        };
+        }
+    }
+
+    fn a_column_of(&self, syntax: &Syntax, source: SourceName) -> String {
+        let called = self.source_name(syntax, source);
         let table = match (self.visible(syntax, source).map(|source| &source.relation), source) {
             (Some(Relation::Table(table)), SourceName::Alias(_)) => format!(" ({})", self.names.table_names[usize::from(*table)]),
             _ => String::new(),
         };
-        let columns = self.allowed(syntax, self.names.words(self.names.everything()), false);
+        let columns = self.allowed(syntax, self.names.words(self.names.everything()), b"", false);
         format!("a column of {called}{table}: {}", list(&columns))
     }
 
@@ -121,12 +135,8 @@ impl Language {
         if scope.clause != Clause::From || syntax.expression().is_some_and(Expression::takes_operand) || scope.is_discharged(&self.names) {
             return None;
         }
-        let column = |name: &NameId| self.names.column_names[usize::from(*name)].clone();
-        let mut wanted: Vec<String> = scope.unmet_columns(&self.names).map(|name| column(&name)).collect();
-        wanted.extend(scope.unmet_sources().map(|source| match source {
-            SourceName::Table(table) => self.names.table_names[usize::from(table)].clone(),
-            SourceName::Alias(alias) => self.names.alias_names[usize::from(alias)].clone(),
-        }));
+        let mut wanted: Vec<String> = scope.unmet_columns(&self.names).map(|name| self.spelled(syntax, name)).collect();
+        wanted.extend(scope.unmet_sources().map(|source| self.source_name(syntax, source)));
         (!wanted.is_empty()).then(|| format!("the select list still wants {}", wanted.join(", ")))
     }
 }

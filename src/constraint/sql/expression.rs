@@ -77,6 +77,17 @@ impl BitOr for Uses {
     }
 }
 
+/// The call of an aggregate or window function that is complete but for what may follow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Call {
+    /// What was called before it.
+    pub before: Uses,
+    /// Whether OVER may come.
+    pub over: bool,
+    /// Whether FILTER may come.
+    pub filter: bool,
+}
+
 /// An expression as far as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Expression {
@@ -87,8 +98,8 @@ pub(super) struct Expression {
     pub aggregates: bool,
     /// What was called so far.
     pub uses: Uses,
-    /// After a call that OVER may follow: what was called before it.
-    pub call: Option<Uses>,
+    /// After a call that OVER or FILTER may follow.
+    pub call: Option<Call>,
     /// The column that is all of it.
     pub column: Option<NameId>,
     /// The operators and connectives so far.
@@ -220,8 +231,18 @@ impl Expression {
 
     /// After OVER: the call before it is no aggregate.
     pub fn over(self) -> Option<Self> {
-        let before = self.call.filter(|_| matches!(self.place, Place::After | Place::Window))?;
-        Some(Self { uses: Uses { window: true, ..before }, ..self.operand() })
+        let call = self.call.filter(|call| call.over && matches!(self.place, Place::After | Place::Window))?;
+        Some(Self { uses: Uses { window: true, ..call.before }, ..self.operand() })
+    }
+
+    /// Whether FILTER may come.
+    pub fn takes_filter(self) -> bool {
+        self.place == Place::After && self.call.is_some_and(|call| call.filter)
+    }
+
+    /// After FILTER and its condition.
+    pub fn filtered(self) -> Self {
+        Self { call: self.call.map(|call| Call { filter: false, ..call }).filter(|call| call.over), ..self }
     }
 
     /// What it is, if it may end here.

@@ -16,13 +16,14 @@ macro_rules! keywords {
 keywords! {
     All "all" Extended, And "and" Spider, As "as" Spider, Asc "asc" Spider, Between "between" Spider, By "by" Spider,
     Case "case" Extended, Cast "cast" Extended, Desc "desc" Spider, Distinct "distinct" Spider, Else "else" Extended,
-    End "end" Extended, Except "except" Spider, Exists "exists" Extended, First "first" Analytic, From "from" Spider,
+    End "end" Extended, Except "except" Spider, Exists "exists" Extended, Filter "filter" Analytic, First "first" Analytic,
+    From "from" Spider,
     Group "group" Spider, Having "having" Spider, In "in" Spider, Inner "inner" Extended, Intersect "intersect" Spider,
     Is "is" Extended, Join "join" Spider, Last "last" Analytic, Left "left" Extended, Like "like" Spider,
     Limit "limit" Spider, Not "not" Spider, Null "null" Extended, Nulls "nulls" Analytic, Offset "offset" Extended,
     On "on" Spider, Or "or" Spider, Order "order" Spider, Outer "outer" Extended, Over "over" Analytic,
     Partition "partition" Analytic, Select "select" Spider, Then "then" Extended, Union "union" Spider,
-    When "when" Extended, Where "where" Spider,
+    Using "using" Analytic, When "when" Extended, Where "where" Spider, With "with" Analytic,
 }
 
 /// What a function computes with.
@@ -109,7 +110,7 @@ pub(super) fn is_reserved(lower_case: &str) -> bool {
 }
 
 /// Keywords that come where no operand can, and so may name a column as in SQLite.
-const NEVER_OPERANDS: &[&str] = &["first", "last", "nulls", "over", "partition"];
+const NEVER_OPERANDS: &[&str] = &["filter", "first", "last", "nulls", "over", "partition"];
 
 /// Keywords that SQLite reads as a name where only a name can stand.
 pub(super) fn yields_to_names(lower_case: &str) -> bool {

@@ -3,7 +3,8 @@
 //! A word is complete only at the byte after it, and until then it is a range of the dictionary; it is
 //! alive while some word of the range may stand where the query stands.
 
-use super::names::{WordRange, continues_word, starts_word};
+use super::invented::MAX_NEW_NAME;
+use super::names::{Names, Word, WordRange, continues_word, starts_word};
 use super::syntax::{At, Language, Syntax};
 use super::tokens::{NumberRule, Symbol};
 use super::words::Next;
@@ -37,9 +38,6 @@ pub(super) enum Lexeme {
 /// The letters of a word.
 pub(super) type Letters = SmallVec<[u8; 22]>;
 
-/// The longest name that a query may make up.
-const MAX_NEW_NAME: usize = 30;
-
 const GAP: Lexeme = Lexeme::Gap { spaces: 0, minus: false };
 
 /// A query in the middle of a token.
@@ -50,8 +48,8 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
-    pub fn start() -> Self {
-        Self { syntax: Syntax::start(), lexeme: GAP }
+    pub fn start(names: &Names) -> Self {
+        Self { syntax: Syntax::start(names), lexeme: GAP }
     }
 }
 
@@ -112,15 +110,15 @@ impl Language {
         let syntax = &cursor.syntax;
         match &cursor.lexeme {
             Lexeme::Gap { .. } => Some(syntax.clone()),
-            Lexeme::Word { text, range } => {
-                let word = self.names.exact(*range, text.len());
-                word.and_then(|word| self.word(syntax, word, false, next)).or_else(|| self.new_name(syntax, text, word, next))
-            }
+            Lexeme::Word { text, range } => self.unquoted(syntax, text, self.names.exact(*range, text.len()), next),
             Lexeme::Spaced { length, range, .. } => {
                 let word = self.names.exact(*range, (*length).into())?;
-                self.word(syntax, word, false, next).or_else(|| self.new_name(syntax, &word.text, Some(word), next))
+                self.unquoted(syntax, &word.text, Some(word), next)
             }
-            Lexeme::Name { length, range } => self.word(syntax, self.names.exact(*range, (*length).into())?, true, next),
+            Lexeme::Name { length, range } => {
+                let word = self.names.exact(*range, (*length).into())?;
+                self.word(syntax, &self.meaning(syntax, &word.text, Some(word), true), next)
+            }
             Lexeme::Number { value, fraction, .. } => match self.number_rule(syntax)? {
                 NumberRule::Ordinal if !self.is_ordinal(syntax, (*value).into()) => None,
                 _ if *fraction == Some(0) => None,
@@ -129,6 +127,12 @@ impl Language {
             Lexeme::TextEnd { .. } => self.literal(syntax),
             _ => None,
         }
+    }
+
+    /// The query after a word without quotes.
+    fn unquoted(&self, syntax: &Syntax, text: &[u8], word: Option<&Word>, next: Next) -> Option<Syntax> {
+        let meaning = self.meaning(syntax, text, word, false);
+        self.word(syntax, &meaning, next).or_else(|| self.new_name(syntax, text, word))
     }
 
     /// Whether the text may end at the cursor.
@@ -145,27 +149,34 @@ impl Language {
         let syntax = &cursor.syntax;
         match &cursor.lexeme {
             Lexeme::Word { text, range } => {
-                self.names.words(*range).iter().any(|word| self.allows_word(syntax, word, false))
-                    || self.allows_new_word(syntax, text, *range)
+                self.names.words(*range).iter().any(|word| self.may_stand(syntax, word, false))
+                    || self.allows_other_word(syntax, text, *range)
             }
             Lexeme::Spaced { .. } => [Next::Other, Next::Parenthesis].into_iter().any(|next| self.commit(cursor, next).is_some()),
             Lexeme::Quoted { close, length, range } => {
                 let mut words = self.names.words(*range).iter();
-                words.any(|word| !word.text[usize::from(*length)..].contains(close) && self.allows_word(syntax, word, true))
+                words.any(|word| !word.text[usize::from(*length)..].contains(close) && self.may_stand(syntax, word, true))
             }
             Lexeme::Name { length, range } => {
-                self.names.exact(*range, (*length).into()).is_some_and(|word| self.allows_word(syntax, word, true))
+                self.names.exact(*range, (*length).into()).is_some_and(|word| self.may_stand(syntax, word, true))
             }
             _ => true,
         }
     }
 
-    fn allows_new_word(&self, syntax: &Syntax, text: &[u8], range: WordRange) -> bool {
-        if syntax.at == At::NewName {
-            let word = self.names.exact(range, text.len());
-            return text.len() < MAX_NEW_NAME || (text.len() == MAX_NEW_NAME && self.allows_new_name(text, word));
+    /// Whether a word of the dictionary may stand here.
+    pub fn may_stand(&self, syntax: &Syntax, word: &Word, quoted: bool) -> bool {
+        self.allows_word(syntax, &self.meaning(syntax, &word.text, Some(word), quoted))
+    }
+
+    /// Whether a word that the query made up, or makes up here, may stand here.
+    fn allows_other_word(&self, syntax: &Syntax, text: &[u8], range: WordRange) -> bool {
+        if self.takes_new_name(syntax) {
+            let word = || self.names.exact(range, text.len());
+            return text.len() < MAX_NEW_NAME || (text.len() == MAX_NEW_NAME && self.new_name(syntax, text, word()).is_some());
         }
-        self.is_extended() && self.new_names(syntax).iter().any(|name| name.starts_with(text))
+        let mut made_up = self.made_up(syntax).filter(|name| name.starts_with(text));
+        made_up.any(|name| self.allows_word(syntax, &self.meaning(syntax, name, None, false)))
     }
 
     /// Whether the first `length` bytes of the range name a function.

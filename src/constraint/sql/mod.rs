@@ -12,13 +12,15 @@
 //! a string only in single quotes.
 //!
 //! From bytes to meaning: `lexer.rs` (tokens), `syntax.rs` with `tokens.rs`, `words.rs` and `clauses.rs`
-//! (what a token does), `expression.rs` (conditions and values), `scope.rs` (names), `names.rs` (the
-//! dictionary). `explain.rs` says what was expected. Whether the query *prepares* is for the database to
+//! (what a token does), `expression.rs` (conditions and values), `scope.rs` with `with.rs` (names),
+//! `names.rs` (the dictionary) with `invented.rs` (names that a query makes up). `close.rs` says what must still come, `explain.rs` what was expected. Whether the query *prepares* is for the database to
 //! say: the feature `sqlite`.
 
 mod clauses;
+mod close;
 mod explain;
 mod expression;
+mod invented;
 mod keywords;
 mod lexer;
 mod names;
@@ -28,6 +30,7 @@ mod scope;
 mod split;
 mod syntax;
 mod tokens;
+mod with;
 mod words;
 
 pub use options::{SqlOptions, SqlProfile};
@@ -144,7 +147,7 @@ impl Constraint for SqlSelect {
     type State = SqlState;
 
     fn start(&self) -> SqlState {
-        SqlState::new(Cursor::start())
+        SqlState::new(Cursor::start(&self.0.names))
     }
 
     fn advance(&self, state: &SqlState, bytes: &[u8]) -> Option<SqlState> {
@@ -160,6 +163,16 @@ impl Constraint for SqlSelect {
 
     fn may_end(&self, state: &SqlState) -> bool {
         self.0.ends(&state.0.cursor)
+    }
+
+    fn forced(&self, state: &SqlState, out: &mut Vec<u8>) {
+        if !self.may_end(state) {
+            self.0.forced(&state.0.cursor, out);
+        }
+    }
+
+    fn closing_cost(&self, state: &SqlState) -> Option<usize> {
+        Some(self.0.closing_cost(&state.0.cursor))
     }
 
     fn mask(&self, state: &SqlState, trie: &TokenTrie, out: &mut TokenSet) {

@@ -6,7 +6,7 @@
 //! tables that have it are a set of bits.
 
 use super::keywords::{FUNCTIONS, KEYWORDS, Keyword, TYPE_NAMES, is_reserved, yields_to_names};
-use super::{SqlOptions, SqlSchema};
+use super::{SqlOptions, SqlProfile, SqlSchema};
 use std::collections::BTreeMap;
 
 /// A set of tables, by their place in the schema.
@@ -46,6 +46,8 @@ pub(super) struct Names {
     tables_with: Vec<TableSet>,
     /// For each table its columns in order.
     columns: Vec<Vec<NameId>>,
+    /// Whether JOIN .. USING may come.
+    pub using: bool,
     /// The spelling of each, for messages.
     pub table_names: Vec<String>,
     pub column_names: Vec<String>,
@@ -58,6 +60,7 @@ impl Names {
             words: Vec::new(),
             tables_with: Vec::new(),
             columns: Vec::new(),
+            using: options.profile >= SqlProfile::Analytic,
             table_names: Vec::new(),
             column_names: Vec::new(),
             alias_names: Vec::new(),
@@ -99,17 +102,13 @@ impl Names {
         names
     }
 
-    pub fn tables(&self) -> impl Iterator<Item = TableId> {
-        0..self.columns.len() as TableId
-    }
-
     pub fn all_tables(&self) -> TableSet {
         TableSet::MAX >> (128 - self.columns.len())
     }
 
-    /// The tables that have a column of this name.
+    /// The tables that have a column of this name: none, if the query made it up.
     pub fn tables_with(&self, name: NameId) -> TableSet {
-        self.tables_with[usize::from(name)]
+        self.tables_with.get(usize::from(name)).copied().unwrap_or(0)
     }
 
     pub fn columns(&self, table: TableId) -> &[NameId] {

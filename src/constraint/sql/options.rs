@@ -11,8 +11,8 @@ pub enum SqlProfile {
     /// The same, and IS NULL, CASE, CAST, scalar functions, column aliases, LEFT and INNER JOIN, `||`,
     /// `%`, OFFSET, UNION ALL, EXISTS, and references of a subquery to the query around it.
     Extended,
-    /// The same, and window functions (OVER with PARTITION BY and ORDER BY, without frames), NULLS FIRST and
-    /// NULLS LAST. Not WITH, USING and FILTER.
+    /// The same, and WITH (without recursion), JOIN .. USING, FILTER after aggregates, window functions (OVER
+    /// with PARTITION BY and ORDER BY, without frames), NULLS FIRST and NULLS LAST.
     Analytic,
 }
 

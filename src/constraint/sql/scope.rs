@@ -9,6 +9,7 @@
 
 use super::expression::Uses;
 use super::names::{AliasId, NameId, Names, TableId, TableSet};
+use super::with::Ctes;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -25,26 +26,25 @@ pub(super) enum Clause {
     Offset,
 }
 
-/// The name of an output column.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum ColumnName {
-    /// A name that the schema has.
-    Known(NameId),
-    /// A name that the query made up, in lower case.
-    New(Arc<[u8]>),
-}
-
 /// What an item of the select list gives.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Output {
     Column {
-        name: Option<ColumnName>,
+        name: Option<NameId>,
         uses: Uses,
     },
     /// `*`, before FROM is closed.
     Star,
     /// `T1.*`, before FROM is closed.
     StarOf(SourceName),
+}
+
+/// A column of the first SELECT of a set operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct FirstColumn {
+    pub name: Option<NameId>,
+    /// Whether ORDER BY finds it by its name, which means one column in its own SELECT.
+    pub findable: bool,
 }
 
 /// How columns name a source.
@@ -59,14 +59,21 @@ pub(super) enum SourceName {
 pub(super) struct Source {
     pub name: Option<SourceName>,
     pub relation: Relation,
+    /// The columns by which USING joined it. Used without a source, they mean those of the sources before it.
+    pub using: SmallVec<[NameId; 2]>,
+    /// Whether USING may still come, or a further column of it.
+    pub open: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Relation {
     Table(TableId),
-    /// A subquery in FROM: the names of its columns that mean one of them, and how many columns it has.
-    Derived(Arc<[ColumnName]>, u16),
+    /// A subquery: its columns, with a name where it means one of them.
+    Derived(Columns),
 }
+
+/// The columns of a subquery, by their names where they have one that means one of them.
+pub(super) type Columns = Arc<[Option<NameId>]>;
 
 /// One SELECT, as far as names matter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -77,7 +84,11 @@ pub(super) struct Scope {
     /// How many columns there must be: one in a condition, as many as before after UNION.
     pub wanted: Option<u16>,
     /// The columns of the first SELECT, after a set operation.
-    pub first: Option<Arc<[Output]>>,
+    pub first: Option<Arc<[FirstColumn]>>,
+    /// The common table expressions that may be named.
+    pub ctes: Arc<Ctes>,
+    /// While one is being defined, the tables that were read: a later one of the same WITH would change their meaning.
+    pub read: TableSet,
     /// Tables that were named before FROM.
     pub tables: TableSet,
     /// Aliases that were used before FROM, each with the tables that have all the columns it was used for.
@@ -96,37 +107,29 @@ impl Relation {
     pub fn has(&self, name: NameId, names: &Names) -> bool {
         match self {
             Self::Table(table) => names.tables_with(name) >> table & 1 == 1,
-            Self::Derived(columns, _) => columns.contains(&ColumnName::Known(name)),
+            Self::Derived(columns) => columns.contains(&Some(name)),
         }
-    }
-
-    pub fn has_new(&self, text: &[u8]) -> bool {
-        matches!(self, Self::Derived(columns, _) if columns.iter().any(|column| matches!(column, ColumnName::New(name) if **name == *text)))
-    }
-
-    /// The names that were made up for columns of a derived table.
-    pub fn new_names(&self) -> impl Iterator<Item = &[u8]> {
-        let columns: &[ColumnName] = if let Self::Derived(columns, _) = self { columns } else { &[] };
-        columns.iter().filter_map(|column| if let ColumnName::New(name) = column { Some(&**name) } else { None })
     }
 
     /// Whether any column of it has a name.
     pub fn has_names(&self) -> bool {
         match self {
             Self::Table(_) => true,
-            Self::Derived(columns, _) => !columns.is_empty(),
+            Self::Derived(columns) => columns.iter().any(Option::is_some),
         }
     }
 }
 
 impl Scope {
-    /// A SELECT of which nothing is written.
-    pub fn new(wanted: Option<u16>) -> Self {
+    /// A SELECT of which nothing is written, where these common table expressions may be named.
+    pub fn new(wanted: Option<u16>, ctes: Arc<Ctes>) -> Self {
         Self {
             clause: Clause::Items,
             outputs: SmallVec::new(),
             wanted,
             first: None,
+            ctes,
+            read: 0,
             tables: 0,
             aliases: SmallVec::new(),
             bare: SmallVec::new(),
@@ -137,26 +140,44 @@ impl Scope {
         }
     }
 
+    // Tables, those of WITH among them.
+
+    /// The tables that may be named.
+    pub fn all_tables(&self, names: &Names) -> TableSet {
+        (names.all_tables() | self.ctes.defined()) & !self.ctes.hidden()
+    }
+
+    /// The tables that have a column of this name.
+    pub fn tables_with(&self, name: NameId, names: &Names) -> TableSet {
+        (names.tables_with(name) | self.ctes.with(name)) & !self.ctes.hidden()
+    }
+
+    fn width_of(&self, table: TableId, names: &Names) -> usize {
+        self.ctes.columns(table).map_or_else(|| names.columns(table).len(), |columns| columns.len())
+    }
+
     // Names before FROM.
 
-    /// Whether a column may be asked of a source of this name.
-    pub fn may_want_source(&self, source: SourceName, names: &Names, most: usize) -> bool {
+    /// Whether a column may be asked of a source of this name, or all of them (`star`).
+    pub fn may_want_source(&self, source: SourceName, star: bool, names: &Names, most: usize) -> bool {
+        let nameless = if star { 0 } else { self.ctes.nameless() };
         match source {
+            SourceName::Table(table) if nameless >> table & 1 == 1 => false,
             SourceName::Table(table) if self.tables >> table & 1 == 1 => true,
-            SourceName::Alias(alias) if self.aliases.iter().any(|(known, _)| *known == alias) => true,
-            _ if self.asks_nothing() => most > 0,
-            _ => self.wanting_source(source, names.all_tables()).is_feasible(names, most),
+            SourceName::Alias(alias) if nameless == 0 && self.aliases.iter().any(|(known, _)| *known == alias) => true,
+            _ if self.asks_nothing() => most > 0 && self.all_tables(names) & !nameless != 0,
+            _ => self.wanting_source(source, self.all_tables(names) & !nameless).is_feasible(names, most),
         }
     }
 
     /// Whether the column may be asked of the source.
     pub fn may_want_column(&self, source: SourceName, name: NameId, names: &Names, most: usize) -> bool {
         match source {
-            SourceName::Table(table) => names.tables_with(name) >> table & 1 == 1,
+            SourceName::Table(table) => self.tables_with(name, names) >> table & 1 == 1,
             SourceName::Alias(_) if self.bare.is_empty() && self.tables == 0 => {
-                self.candidates(source, names) & names.tables_with(name) != 0
+                self.candidates(source, names) & self.tables_with(name, names) != 0
             }
-            SourceName::Alias(_) => self.wanting_source(source, names.tables_with(name)).is_feasible(names, most),
+            SourceName::Alias(_) => self.wanting_source(source, self.tables_with(name, names)).is_feasible(names, most),
         }
     }
 
@@ -164,7 +185,7 @@ impl Scope {
         match source {
             SourceName::Table(table) => 1 << table,
             SourceName::Alias(alias) => {
-                self.aliases.iter().find(|(known, _)| *known == alias).map_or(names.all_tables(), |(_, candidates)| *candidates)
+                self.aliases.iter().find(|(known, _)| *known == alias).map_or_else(|| self.all_tables(names), |(_, candidates)| *candidates)
             }
         }
     }
@@ -184,8 +205,10 @@ impl Scope {
 
     /// Whether a column may be used without a source, before or in FROM.
     pub fn may_want_bare(&self, name: NameId, names: &Names, most: usize) -> bool {
-        if self.clause == Clause::From && self.count_having(name, names) != 1 {
-            return false;
+        match self.clause {
+            Clause::From if self.count_having(name, names) != 1 => return false,
+            Clause::Items if self.tables_with(name, names) == 0 => return false,
+            _ => {}
         }
         if self.bare.contains(&name) || (self.asks_nothing() && self.sources.is_empty()) {
             return true;
@@ -212,14 +235,9 @@ impl Scope {
         self.sources.iter().find(|source| source.name == Some(name))
     }
 
-    /// How many sources have a column of this name.
+    /// How many columns of this name the sources have, but for those that USING makes one with another.
     pub fn count_having(&self, name: NameId, names: &Names) -> usize {
-        self.sources.iter().filter(|source| source.relation.has(name, names)).count()
-    }
-
-    /// How many sources have a column of this made-up name.
-    pub fn count_having_new(&self, text: &[u8]) -> usize {
-        self.sources.iter().filter(|source| source.relation.has_new(text)).count()
+        count_having(&self.sources, name, names)
     }
 
     /// Whether any column can be named at all.
@@ -241,7 +259,7 @@ impl Scope {
         }
         if let Some((_, candidates)) = self.aliases.iter().find(|(known, _)| *known == alias) {
             // What was asked of an alias before FROM is asked of a table.
-            if !matches!(last.relation, Relation::Table(table) if candidates >> table & 1 == 1) {
+            if !matches!(last.name, Some(SourceName::Table(table)) if candidates >> table & 1 == 1) {
                 return false;
             }
         }
@@ -257,21 +275,70 @@ impl Scope {
         scope
     }
 
-    /// The scope after a source was added, under a table's own name or none.
-    pub fn with_source(&self, relation: Relation) -> Self {
-        let mut scope = self.clone();
+    /// The scope after a table was added under its own name; `joined` by JOIN.
+    pub fn with_table(&self, table: TableId, joined: bool, names: &Names) -> Self {
+        let relation = self.ctes.columns(table).map_or(Relation::Table(table), |columns| Relation::Derived(columns.clone()));
+        let mut scope = self.with_source(Some(SourceName::Table(table)), relation, joined, names);
+        if self.ctes.is_defining() {
+            scope.read |= 1 << table;
+        }
+        scope
+    }
+
+    /// The scope after a subquery was added.
+    pub fn with_derived(&self, columns: Columns, joined: bool, names: &Names) -> Self {
+        self.with_source(None, Relation::Derived(columns), joined, names)
+    }
+
+    fn with_source(&self, name: Option<SourceName>, relation: Relation, joined: bool, names: &Names) -> Self {
+        let mut scope = self.settled();
         scope.clause = Clause::From;
-        let name = if let Relation::Table(table) = relation { Some(SourceName::Table(table)) } else { None };
-        scope.sources.push(Source { name, relation });
+        let open = joined && names.using && scope.star_width().is_none();
+        scope.sources.push(Source { name, relation, using: SmallVec::new(), open });
+        scope
+    }
+
+    /// The scope once USING can no longer come for the last source.
+    pub fn settled(&self) -> Self {
+        let mut scope = self.clone();
+        if let Some(last) = scope.sources.last_mut() {
+            last.open = false;
+        }
+        scope
+    }
+
+    /// Whether USING may join the last source by this column: a source before it has it, too.
+    pub fn may_join_by(&self, name: NameId, names: &Names) -> bool {
+        let Some((last, before)) = self.sources.split_last() else { return false };
+        let has = |source: &Source| source.relation.has(name, names);
+        last.open && !last.using.contains(&name) && has(last) && before.iter().any(has)
+    }
+
+    /// Whether USING may join the last source by some further column.
+    pub fn may_join_by_some(&self, names: &Names) -> bool {
+        self.sources.last().is_some_and(|last| match &last.relation {
+            Relation::Table(table) => names.columns(*table).iter().any(|name| self.may_join_by(*name, names)),
+            Relation::Derived(columns) => columns.iter().flatten().any(|name| self.may_join_by(*name, names)),
+        })
+    }
+
+    /// The scope after USING joined the last source by this column, among others.
+    pub fn joined_by(&self, name: NameId) -> Self {
+        let mut scope = self.clone();
+        if let Some(last) = scope.sources.last_mut()
+            && let Err(place) = last.using.binary_search(&name)
+        {
+            last.using.insert(place, name);
+        }
         scope
     }
 
     /// Whether the table may be the next source, under its own name or an alias.
-    pub fn may_add_table(&self, table: TableId, names: &Names, most: usize) -> bool {
+    pub fn may_add_table(&self, table: TableId, joined: bool, names: &Names, most: usize) -> bool {
         if self.sources.len() >= most {
             return false;
         }
-        let scope = self.with_source(Relation::Table(table));
+        let scope = self.with_table(table, joined, names);
         scope.may_stay_plain(names, most) || scope.may_be_called_something(names, most)
     }
 
@@ -281,8 +348,8 @@ impl Scope {
     }
 
     /// Whether another table may be added.
-    pub fn may_add_some_table(&self, names: &Names, most: usize) -> bool {
-        self.sources.len() < most && names.tables().any(|table| self.may_add_table(table, names, most))
+    pub fn may_add_some_table(&self, joined: bool, names: &Names, most: usize) -> bool {
+        self.sources.len() < most && members(self.all_tables(names)).any(|table| self.may_add_table(table, joined, names, most))
     }
 
     /// Whether a subquery may be the next source: all that was asked for is there, and nothing that it
@@ -295,7 +362,7 @@ impl Scope {
 
     /// Whether the sources meet all obligations as they are.
     pub fn is_discharged(&self, names: &Names) -> bool {
-        self.is_feasible(names, self.sources.len())
+        self.can_be_met(names, self.sources.len(), false)
     }
 
     /// The columns used without a source that no source has yet.
@@ -305,23 +372,27 @@ impl Scope {
 
     /// The sources that were named and have not come yet.
     pub fn unmet_sources(&self) -> impl Iterator<Item = SourceName> + '_ {
-        let tables = (0..128).filter(|table| self.tables >> table & 1 == 1).map(SourceName::Table);
+        let tables = members(self.tables).map(SourceName::Table);
         let aliases = self.aliases.iter().map(|(alias, _)| SourceName::Alias(*alias));
         tables.chain(aliases).filter(|source| self.source(*source).is_none())
     }
 
     /// Whether some sources can be added, up to `most` in all, so that all obligations are met. Aliases
-    /// are plenty, so any table can be added any number of times.
+    /// are plenty, so any table can be added any number of times. Where USING may come, no table is forbidden:
+    /// what it would make ambiguous, it can be joined by.
     pub fn is_feasible(&self, names: &Names, most: usize) -> bool {
+        self.can_be_met(names, most, true)
+    }
+
+    /// The same, where USING may still come for the last source if that is `open` to it.
+    fn can_be_met(&self, names: &Names, most: usize, open: bool) -> bool {
         if self.sources.len() > most {
             return false;
         }
         let slots = most - self.sources.len();
-        if let Some(width) = self.star_width() {
-            let have: usize = self.sources.iter().map(|source| self.width(source, names)).sum();
-            return have <= width && can_add_up(width - have, slots, names);
-        }
-        let mut needs = Needs { tables: self.tables, aliases: self.aliases.clone(), unmet: SmallVec::new(), forbidden: 0, slots };
+        let width = self.star_width();
+        let by_name = names.using && width.is_none();
+        let mut needs = Needs { tables: self.tables, aliases: self.aliases.clone(), unmet: SmallVec::new(), forbidden: 0, slots, by_name };
         for source in &self.sources {
             match source.name {
                 Some(SourceName::Table(table)) => needs.tables &= !(1 << table),
@@ -330,27 +401,39 @@ impl Scope {
             }
         }
         for name in &self.bare {
-            match self.count_having(*name, names) {
-                0 => needs.unmet.push(names.tables_with(*name)),
-                1 => needs.forbidden |= names.tables_with(*name),
+            match self.count_having_unless_joined(*name, names, open) {
+                0 => needs.unmet.push(self.tables_with(*name, names)),
+                1 if by_name => {}
+                1 => needs.forbidden |= self.tables_with(*name, names),
                 _ => return false,
             }
+        }
+        if let Some(width) = width {
+            let have: usize = self.sources.iter().map(|source| width_of(source, names)).sum();
+            let tables = self.all_tables(names) & !needs.forbidden;
+            let widths: SmallVec<[usize; 16]> = members(tables).map(|table| self.width_of(table, names)).collect();
+            return have <= width && can_add_up(width - have, slots, &widths);
         }
         needs.can_be_met(&mut { SEARCH_LIMIT })
     }
 
-    /// The number of columns that a lone `*` has to stand for.
-    fn star_width(&self) -> Option<usize> {
-        match (self.wanted, self.outputs.as_slice()) {
-            (Some(wanted), [Output::Star]) if self.clause <= Clause::From => Some(wanted.into()),
-            _ => None,
+    /// How many columns of this name the sources have, not counting one that USING may still make one with
+    /// another.
+    fn count_having_unless_joined(&self, name: NameId, names: &Names, open: bool) -> usize {
+        match self.sources.split_last() {
+            Some((last, before)) if open && last.open => match count_having(before, name, names) {
+                0 => usize::from(last.relation.has(name, names)),
+                count => count,
+            },
+            _ => self.count_having(name, names),
         }
     }
 
-    fn width(&self, source: &Source, names: &Names) -> usize {
-        match &source.relation {
-            Relation::Table(table) => names.columns(*table).len(),
-            Relation::Derived(_, width) => usize::from(*width),
+    /// The number of columns that a lone `*` has to stand for.
+    pub fn star_width(&self) -> Option<usize> {
+        match (self.wanted, self.outputs.as_slice()) {
+            (Some(wanted), [Output::Star]) if self.clause <= Clause::From => Some(wanted.into()),
+            _ => None,
         }
     }
 
@@ -359,57 +442,73 @@ impl Scope {
         if self.clause > Clause::From {
             return self.clone();
         }
-        let mut scope = Self::new(self.wanted);
+        let mut scope = Self::new(self.wanted, self.ctes.clone());
         scope.first.clone_from(&self.first);
-        scope.aggregate = self.aggregate;
-        scope.clause = Clause::From;
+        (scope.read, scope.aggregate, scope.clause) = (self.read, self.aggregate, Clause::From);
         for output in &self.outputs {
             match output {
                 Output::Column { .. } => scope.outputs.push(output.clone()),
-                Output::Star => self.sources.iter().for_each(|source| spread(source, names, &mut scope.outputs)),
-                Output::StarOf(name) => self.source(*name).into_iter().for_each(|source| spread(source, names, &mut scope.outputs)),
+                // `*` has what USING joins by once, `T2.*` has all of its columns.
+                Output::Star => self.sources.iter().for_each(|source| spread(source, &source.using, names, &mut scope.outputs)),
+                Output::StarOf(name) => {
+                    self.source(*name).into_iter().for_each(|source| spread(source, &[], names, &mut scope.outputs));
+                }
             }
         }
-        scope.sources = self.sources.clone();
+        scope.sources = self.settled().sources;
         scope
     }
 
-    /// The names by which a query around this one can use its columns: those that mean one of them.
-    pub fn column_names(&self) -> Arc<[ColumnName]> {
-        let outputs = self.first.as_deref().unwrap_or(&self.outputs);
-        let named: Vec<&ColumnName> =
-            outputs.iter().filter_map(|output| if let Output::Column { name, .. } = output { name.as_ref() } else { None }).collect();
-        named.iter().filter(|name| named.iter().filter(|other| other == name).count() == 1).map(|name| (*name).clone()).collect()
+    /// The columns that a query around this one finds, by their names: of two that are called the same, the
+    /// name means the first.
+    pub fn columns(&self) -> Columns {
+        let names: SmallVec<[Option<NameId>; 8]> = match &self.first {
+            Some(first) => first.iter().map(|column| column.name).collect(),
+            None => self.outputs.iter().map(|output| if let Output::Column { name, .. } = output { *name } else { None }).collect(),
+        };
+        (0..names.len()).map(|at| names[at].filter(|name| !names[..at].contains(&Some(*name)))).collect()
     }
 
-    /// The column aliases that the query made up, each with what is called in the item that it names.
-    pub fn select_aliases(&self) -> impl Iterator<Item = (&[u8], Uses)> {
-        self.outputs.iter().filter_map(|output| match output {
-            Output::Column { name: Some(ColumnName::New(name)), uses } => Some((&**name, *uses)),
+    /// What the item calls that the select list gives this name.
+    pub fn select_alias(&self, wanted: NameId) -> Option<Uses> {
+        self.outputs.iter().find_map(|output| match output {
+            Output::Column { name: Some(name), uses } if *name == wanted => Some(*uses),
             _ => None,
         })
     }
 }
 
-fn spread(source: &Source, names: &Names, outputs: &mut SmallVec<[Output; 3]>) {
-    let mut push = |name: Option<ColumnName>| outputs.push(Output::Column { name, uses: Uses::default() });
+fn count_having(sources: &[Source], name: NameId, names: &Names) -> usize {
+    sources.iter().filter(|source| source.relation.has(name, names) && !source.using.contains(&name)).count()
+}
+
+fn width_of(source: &Source, names: &Names) -> usize {
     match &source.relation {
-        Relation::Table(table) => names.columns(*table).iter().for_each(|name| push(Some(ColumnName::Known(*name)))),
-        Relation::Derived(columns, width) => {
-            columns.iter().for_each(|name| push(Some(name.clone())));
-            (columns.len()..usize::from(*width)).for_each(|_| push(None));
-        }
+        Relation::Table(table) => names.columns(*table).len(),
+        Relation::Derived(columns) => columns.len(),
     }
 }
 
-/// Whether the widths of at most `slots` tables can add up to `width`.
-fn can_add_up(width: usize, slots: usize, names: &Names) -> bool {
-    width == 0
-        || (slots > 0
-            && names.tables().any(|table| {
-                let columns = names.columns(table).len();
-                columns <= width && can_add_up(width - columns, slots - 1, names)
-            }))
+fn spread(source: &Source, but: &[NameId], names: &Names, outputs: &mut SmallVec<[Output; 3]>) {
+    let mut push = |name: Option<NameId>| {
+        if name.is_none_or(|name| !but.contains(&name)) {
+            outputs.push(Output::Column { name, uses: Uses::default() });
+        }
+    };
+    match &source.relation {
+        Relation::Table(table) => names.columns(*table).iter().for_each(|name| push(Some(*name))),
+        Relation::Derived(columns) => columns.iter().for_each(|name| push(*name)),
+    }
+}
+
+/// The members of a set of tables.
+fn members(tables: TableSet) -> impl Iterator<Item = TableId> {
+    (0..128).filter(move |table| tables >> table & 1 == 1)
+}
+
+/// Whether at most `slots` of the widths, each any number of times, can add up to `width`.
+fn can_add_up(width: usize, slots: usize, widths: &[usize]) -> bool {
+    width == 0 || (slots > 0 && widths.iter().any(|columns| *columns <= width && can_add_up(width - columns, slots - 1, widths)))
 }
 
 /// Steps of the search below before it says "feasible": optimistic, and only for schemas made to be hard.
@@ -425,6 +524,8 @@ struct Needs {
     /// The tables with a bare column that a source has: none may come.
     forbidden: TableSet,
     slots: usize,
+    /// Whether USING may join a table by the columns that it would make ambiguous.
+    by_name: bool,
 }
 
 impl Needs {
@@ -472,7 +573,7 @@ impl Needs {
         rest.slots -= 1;
         rest.unmet.retain(|having| {
             let met = *having & table != 0;
-            if met {
+            if met && !rest.by_name {
                 rest.forbidden |= *having;
             }
             !met

@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SqlClause<'a> {
-    /// The keyword that begins it: SELECT, FROM, WHERE, GROUP, HAVING, ORDER, LIMIT or a set operation.
+    /// The keyword that begins it: WITH, SELECT, FROM, WHERE, GROUP, HAVING, ORDER, LIMIT or a set operation.
     pub keyword: &'static str,
     /// The offset of its first byte.
     pub start: usize,
@@ -12,7 +12,7 @@ pub struct SqlClause<'a> {
     pub text: &'a str,
 }
 
-const BEGINNINGS: [&str; 10] = ["SELECT", "FROM", "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "UNION", "INTERSECT", "EXCEPT"];
+const BEGINNINGS: [&str; 11] = ["WITH", "SELECT", "FROM", "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "UNION", "INTERSECT", "EXCEPT"];
 
 /// The outermost clauses of a query or of a prefix of one, in their order.
 ///

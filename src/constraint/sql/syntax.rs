@@ -6,9 +6,11 @@
 //! costs one small step. `tokens.rs` holds the steps, `lexer.rs` makes tokens of bytes.
 
 use super::expression::{Expression, Uses, Want};
+use super::invented::Invented;
 use super::keywords::{FUNCTIONS, Kind};
-use super::names::{NameId, Names};
+use super::names::Names;
 use super::scope::{Clause, Scope, SourceName};
+use super::with::Ctes;
 use super::{SqlOptions, SqlProfile};
 use std::sync::Arc;
 
@@ -22,8 +24,20 @@ pub(super) struct Language {
 /// Where the query stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum At {
-    /// Before SELECT.
+    /// Before SELECT or WITH.
     Start,
+    /// After WITH, or a comma in it: the name of a common table expression.
+    CteName,
+    /// After that name, or its columns.
+    CteNamed { columns: bool },
+    /// In its columns: one more.
+    CteColumn,
+    /// After one of its columns.
+    CteColumned,
+    /// After AS in WITH.
+    CteAs,
+    /// After its query.
+    Cte,
     /// After SELECT: DISTINCT or an item.
     Select,
     /// In an expression.
@@ -38,6 +52,10 @@ pub(super) enum At {
     NoArgument,
     /// After OVER.
     Over { expression: Expression },
+    /// After FILTER.
+    Filter { expression: Expression },
+    /// After the parenthesis of FILTER.
+    Filtering,
     /// After the parenthesis of OVER.
     Window,
     /// After `*` as an item.
@@ -54,8 +72,14 @@ pub(super) enum At {
     Derived { joined: bool },
     /// After AS in FROM.
     Alias { joined: bool },
-    /// After a source that has its name; `joined` where ON may come.
+    /// After a source that has its name; `joined` where ON or USING may come.
     Sourced { joined: bool },
+    /// After USING.
+    Using,
+    /// In the columns of USING: one more.
+    UsingColumn,
+    /// After one of them.
+    UsingColumned,
     /// After LEFT or INNER.
     Join { outer: bool },
     /// After GROUP or ORDER.
@@ -108,6 +132,8 @@ pub(super) enum Open {
     },
     Else,
     Cast,
+    /// The condition of FILTER.
+    Filter,
     /// A window: in PARTITION BY or in its ORDER BY, after so many terms.
     Over {
         order: bool,
@@ -126,7 +152,11 @@ pub(super) enum SubqueryKind {
     Scalar,
     In,
     Exists,
-    Derived { joined: bool },
+    Derived {
+        joined: bool,
+    },
+    /// In WITH.
+    Cte,
 }
 
 /// An open thing, the expression around it, and what is open around that.
@@ -144,38 +174,41 @@ pub(super) struct Syntax {
     pub at: At,
     pub scope: Arc<Scope>,
     pub frame: Option<Arc<Frame>>,
+    /// The names that it made up.
+    pub invented: Invented,
 }
 
 impl Syntax {
-    pub fn start() -> Self {
-        Self { at: At::Start, scope: Arc::new(Scope::new(None)), frame: None }
+    pub fn start(names: &Names) -> Self {
+        let scope = Scope::new(None, Ctes::none(names).into());
+        Self { at: At::Start, scope: scope.into(), frame: None, invented: [].into() }
     }
 
     /// The same at another place.
     pub fn at(&self, at: At) -> Self {
-        Self { at, scope: self.scope.clone(), frame: self.frame.clone() }
+        Self { at, ..self.clone() }
     }
 
     /// The same at another place of another scope.
     pub fn within(&self, scope: Scope, at: At) -> Self {
-        Self { at, scope: Arc::new(scope), frame: self.frame.clone() }
+        Self { at, scope: scope.into(), ..self.clone() }
     }
 
     /// With something opened.
     pub fn opening(&self, open: Open, outer: Expression, at: At) -> Self {
         let frame = Frame { open, outer, below: self.frame.clone(), depth: self.depth() + 1 };
-        Self { at, scope: self.scope.clone(), frame: Some(Arc::new(frame)) }
+        Self { at, frame: Some(frame.into()), ..self.clone() }
     }
 
     /// With the innermost open thing replaced.
     pub fn reopening(&self, frame: &Frame, open: Open, at: At) -> Self {
         let frame = Frame { open, outer: frame.outer, below: frame.below.clone(), depth: frame.depth };
-        Self { at, scope: self.scope.clone(), frame: Some(Arc::new(frame)) }
+        Self { at, frame: Some(frame.into()), ..self.clone() }
     }
 
     /// With the innermost open thing closed.
     pub fn closing(&self, frame: &Frame, at: At) -> Self {
-        Self { at, scope: self.scope.clone(), frame: frame.below.clone() }
+        Self { at, frame: frame.below.clone(), ..self.clone() }
     }
 
     pub fn open(&self) -> Option<&Open> {
@@ -205,13 +238,14 @@ impl Syntax {
         self.scope.clause == Clause::Items && self.is_base() && self.expression().is_some_and(Expression::is_empty)
     }
 
-    /// Whether an argument of an aggregate is being written.
+    /// Whether an argument of an aggregate, or its FILTER, is being written.
     pub fn is_in_aggregate(&self) -> bool {
         let mut frame = self.frame.as_deref();
         while let Some(Frame { open, below, .. }) = frame {
             match open {
                 Open::Subquery { .. } => return false,
                 Open::Call { function, .. } if FUNCTIONS[usize::from(*function)].is_aggregate() => return true,
+                Open::Filter => return true,
                 _ => frame = below.as_deref(),
             }
         }
@@ -266,6 +300,14 @@ impl Language {
         syntax.depth() < self.options.max_depth
     }
 
+    /// The query that a parenthesis opens, whose items are `wanted`.
+    pub fn open_subquery(&self, syntax: &Syntax, kind: SubqueryKind, wanted: Option<u16>, at: At) -> Syntax {
+        let open = Open::Subquery { kind, scope: syntax.scope.clone() };
+        let scope = Scope::new(wanted, syntax.scope.ctes.clone());
+        let outer = syntax.expression().unwrap_or_else(|| Expression::new(Want::Value, false));
+        Syntax { scope: scope.into(), ..syntax.opening(open, outer, at) }
+    }
+
     /// Whether the clause that is being written may end here.
     pub fn ends_clause(&self, syntax: &Syntax) -> bool {
         syntax.is_base()
@@ -286,14 +328,5 @@ impl Language {
     /// Whether the text may end here.
     pub fn may_end(&self, syntax: &Syntax) -> bool {
         syntax.at == At::Closed || (syntax.frame.is_none() && self.ends_clause(syntax))
-    }
-
-    /// Whether a column of this name may be used without a source.
-    pub fn allows_bare(&self, syntax: &Syntax, name: NameId) -> bool {
-        let scope = &syntax.scope;
-        match scope.clause {
-            Clause::Items | Clause::From => scope.may_want_bare(name, &self.names, self.most_sources()),
-            _ => scope.count_having(name, &self.names) == 1,
-        }
     }
 }

@@ -1,9 +1,9 @@
 //! What each token does to a query: symbols and literals here, words in `words.rs`.
 
 use super::clauses::window_term;
-use super::expression::{Expression, Kind, Place, Uses, Want};
+use super::expression::{Call, Expression, Kind, Place, Uses, Want};
 use super::keywords::{self, FUNCTIONS};
-use super::scope::{Clause, ColumnName, Output, Relation, Scope};
+use super::scope::{Clause, Output, Scope};
 use super::syntax::{At, Frame, Language, Open, SubqueryKind, Syntax};
 use smallvec::SmallVec;
 
@@ -72,8 +72,10 @@ impl Language {
     /// Whether a column of the result may be called by this number.
     pub fn is_ordinal(&self, syntax: &Syntax, number: usize) -> bool {
         let scope = &syntax.scope;
-        let outputs = if syntax.at == At::ResultColumn { scope.first.as_deref().unwrap_or_default() } else { &scope.outputs };
-        match number.checked_sub(1).and_then(|place| outputs.get(place)) {
+        if syntax.at == At::ResultColumn {
+            return (1..=self.ordinals(syntax)).contains(&number);
+        }
+        match number.checked_sub(1).and_then(|place| scope.outputs.get(place)) {
             Some(Output::Column { uses, .. }) => *uses == Uses::default() || scope.clause != Clause::Group,
             _ => false,
         }
@@ -99,6 +101,12 @@ impl Language {
 
     fn comma(&self, syntax: &Syntax) -> Option<Syntax> {
         let most = self.options.max_items;
+        match syntax.at {
+            At::Cte => return self.may_define(syntax).then(|| syntax.at(At::CteName)),
+            At::CteColumned => return self.may_list_column(syntax).then(|| syntax.at(At::CteColumn)),
+            At::UsingColumned => return syntax.scope.may_join_by_some(&self.names).then(|| syntax.at(At::UsingColumn)),
+            _ => {}
+        }
         if let Some(frame) = syntax.frame.as_deref()
             && let Open::Over { order, terms } = frame.open
         {
@@ -137,7 +145,7 @@ impl Language {
                 };
                 room.then(|| syntax.within(scope, At::Expression(Expression::new(Want::Value, true))))
             }
-            Clause::From => self.ends_source(syntax).then(|| syntax.at(At::Source { joined: false })),
+            Clause::From => self.ends_source(syntax, false).then(|| syntax.at(At::Source { joined: false })),
             Clause::Group | Clause::Order if scope.terms + 1 < most && self.ends_clause(syntax) => {
                 Some(self.term(syntax, Scope { terms: scope.terms + 1, ..Scope::clone(scope) }))
             }
@@ -145,8 +153,8 @@ impl Language {
         }
     }
 
-    /// Whether a further source may follow: the one before is complete, and some table fits.
-    pub fn ends_source(&self, syntax: &Syntax) -> bool {
+    /// Whether a further source may follow, `joined` by JOIN: the one before is complete, and some table fits.
+    pub fn ends_source(&self, syntax: &Syntax, joined: bool) -> bool {
         let complete = match syntax.at {
             At::Table { plain, .. } => plain,
             At::Sourced { .. } | At::Derived { .. } => true,
@@ -156,7 +164,7 @@ impl Language {
         complete
             && syntax.is_base()
             && syntax.scope.clause == Clause::From
-            && syntax.scope.may_add_some_table(&self.names, self.most_sources())
+            && syntax.scope.may_add_some_table(joined, &self.names, self.most_sources())
     }
 
     /// The scope after the item that is being written, if it may end here.
@@ -168,8 +176,7 @@ impl Language {
         match syntax.at {
             At::Star | At::Named => {}
             At::Expression(expression) if expression.is_value() => {
-                let name = expression.column.map(ColumnName::Known);
-                scope.outputs.push(Output::Column { name, uses: expression.uses });
+                scope.outputs.push(Output::Column { name: expression.column, uses: expression.uses });
                 scope.aggregate |= expression.uses.aggregate;
             }
             _ => return None,
@@ -193,14 +200,15 @@ impl Language {
             At::Over { expression } => Some(syntax.opening(Open::Over { order: false, terms: 0 }, expression, At::Window)),
             At::Source { joined } => {
                 let fits = self.may_open(syntax) && syntax.scope.may_add_derived(&self.names, self.most_sources());
-                let open = Open::Subquery { kind: SubqueryKind::Derived { joined }, scope: syntax.scope.clone() };
-                let outer = Expression::new(Want::Value, false);
-                fits.then(|| Syntax { scope: Scope::new(None).into(), ..syntax.opening(open, outer, At::Subquery) })
+                fits.then(|| self.open_subquery(syntax, SubqueryKind::Derived { joined }, None, At::Subquery))
             }
             At::Exists { expression } => {
-                let open = Open::Subquery { kind: SubqueryKind::Exists, scope: syntax.scope.clone() };
-                Some(Syntax { scope: Scope::new(None).into(), ..syntax.opening(open, expression, At::Subquery) })
+                Some(self.open_subquery(&syntax.at(At::Expression(expression)), SubqueryKind::Exists, None, At::Subquery))
             }
+            At::CteNamed { columns: false } => self.may_list_column(syntax).then(|| syntax.at(At::CteColumn)),
+            At::CteAs => Some(self.open_cte(syntax)),
+            At::Using => Some(syntax.at(At::UsingColumn)),
+            At::Filter { expression } => Some(syntax.opening(Open::Filter, expression, At::Filtering)),
             At::Cast { expression } => {
                 let value = At::Expression(Expression::new(Want::Value, expression.aggregates));
                 Some(syntax.opening(Open::Cast, expression, value))
@@ -221,21 +229,30 @@ impl Language {
     }
 
     fn close(&self, syntax: &Syntax) -> Option<Syntax> {
+        match syntax.at {
+            At::CteColumned => return Some(syntax.at(At::CteNamed { columns: true })),
+            At::UsingColumned => {
+                let scope = syntax.scope.settled();
+                return scope.is_feasible(&self.names, self.most_sources()).then(|| syntax.within(scope, At::Sourced { joined: false }));
+            }
+            _ => {}
+        }
         let frame = syntax.frame.as_deref()?;
         let outer = frame.outer;
         if let Open::Subquery { kind, scope } = &frame.open {
             return self.ends_clause(syntax).then(|| self.close_subquery(syntax, frame, *kind, scope)).flatten();
         }
-        let (uses, kind) = match syntax.at {
-            At::Expression(expression) => (expression.uses, expression.complete()),
-            At::CallStar | At::NoArgument | At::Window | At::Term { .. } => (Uses::default(), Some(Kind::Value)),
-            At::Typed { uses } => (uses, Some(Kind::Value)),
+        let (uses, kind, column) = match syntax.at {
+            At::Expression(expression) => (expression.uses, expression.complete(), expression.column),
+            At::CallStar | At::NoArgument | At::Window | At::Term { .. } => (Uses::default(), Some(Kind::Value), None),
+            At::Typed { uses } => (uses, Some(Kind::Value), None),
             _ => return None,
         };
         let before = outer.uses;
         let outer = Expression { uses: outer.uses | uses, ..outer };
         let after = match (&frame.open, kind?) {
-            (Open::Parenthesis, Kind::Value) => outer.operand(),
+            // A column in parentheses gives its name to the item that it is all of.
+            (Open::Parenthesis, Kind::Value) => Expression { column: column.filter(|_| outer.is_empty()), ..outer.operand() },
             (Open::Parenthesis, Kind::Condition) => outer.condition()?,
             (Open::In { .. }, Kind::Value) => outer.condition()?,
             (Open::Call { function, arguments, distinct }, _) => {
@@ -247,13 +264,18 @@ impl Language {
                 let uses = Uses { aggregate: after.uses.aggregate || function.is_aggregate(), ..after.uses };
                 match function.kind {
                     keywords::Kind::Scalar => after,
-                    keywords::Kind::Window => Expression { place: Place::Window, call: Some(after.uses), ..after },
+                    keywords::Kind::Window => {
+                        let call = Call { before: after.uses, over: true, filter: false };
+                        Expression { place: Place::Window, call: Some(call), ..after }
+                    }
                     keywords::Kind::Aggregate => {
                         let over = !distinct && self.may_call_window(&syntax.closing(frame, syntax.at));
-                        Expression { uses, call: over.then_some(before), ..after }
+                        let filter = self.is_analytic();
+                        Expression { uses, call: (over || filter).then_some(Call { before, over, filter }), ..after }
                     }
                 }
             }
+            (Open::Filter, Kind::Condition) => outer.filtered(),
             (Open::Over { .. }, Kind::Value) => outer.operand(),
             (Open::Cast, _) if matches!(syntax.at, At::Typed { .. }) => outer.operand(),
             _ => return None,
@@ -262,22 +284,21 @@ impl Language {
     }
 
     fn close_subquery(&self, syntax: &Syntax, frame: &Frame, kind: SubqueryKind, outer_scope: &Scope) -> Option<Syntax> {
+        let inner = syntax.scope.closed(&self.names);
+        let around = || outer_scope.around(&inner);
         let (scope, at) = match kind {
-            SubqueryKind::Scalar => (outer_scope.clone(), At::Expression(frame.outer.operand())),
-            SubqueryKind::In | SubqueryKind::Exists => (outer_scope.clone(), At::Expression(frame.outer.condition()?)),
-            SubqueryKind::Derived { joined } => {
-                let inner = syntax.scope.closed(&self.names);
-                let width = inner.first.as_deref().map_or(inner.outputs.len(), <[_]>::len) as u16;
-                (outer_scope.with_source(Relation::Derived(inner.column_names(), width)), At::Derived { joined })
-            }
+            SubqueryKind::Scalar => (around(), At::Expression(frame.outer.operand())),
+            SubqueryKind::In | SubqueryKind::Exists => (around(), At::Expression(frame.outer.condition()?)),
+            SubqueryKind::Derived { joined } => (around().with_derived(inner.columns(), joined, &self.names), At::Derived { joined }),
+            SubqueryKind::Cte => (outer_scope.defined(&inner), At::Cte),
         };
-        Some(Syntax { at, scope: scope.into(), frame: frame.below.clone() })
+        Some(Syntax { scope: scope.into(), ..syntax.closing(frame, at) })
     }
 
     fn star(&self, syntax: &Syntax) -> Option<Syntax> {
         match syntax.at {
             At::Column { source, star: true, .. } => {
-                let tables = syntax.scope.wanting_source(source, self.names.all_tables());
+                let tables = syntax.scope.wanting_source(source, syntax.scope.all_tables(&self.names));
                 Some(syntax.within(Scope { outputs: with(&tables.outputs, Output::StarOf(source)), ..tables }, At::Star))
             }
             _ if syntax.is_item_start() => {

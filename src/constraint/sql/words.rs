@@ -2,9 +2,9 @@
 //! here is settled by what is in scope and by the byte after it.
 
 use super::expression::{Expression, Uses};
-use super::keywords::{FUNCTIONS, Kind, is_keyword};
-use super::names::{NameId, Word};
-use super::scope::{Clause, ColumnName, Output, Relation, Scope, Source, SourceName};
+use super::keywords::{FUNCTIONS, Keyword, Kind};
+use super::names::{AliasId, NameId, TableId, Word};
+use super::scope::{Clause, Output, Scope, Source, SourceName};
 use super::syntax::{At, Frame, Language, Open, SubqueryKind, Syntax};
 
 /// What comes right after a word.
@@ -25,53 +25,92 @@ impl Next {
     }
 }
 
+/// All that a word may mean where the query stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Meaning {
+    keyword: Option<Keyword>,
+    function: Option<u8>,
+    table: Option<TableId>,
+    column: Option<NameId>,
+    alias: Option<AliasId>,
+    is_type: bool,
+    /// Whether it may stand, as it is written, for a table in FROM or, after a point, for a column.
+    name: bool,
+    /// Whether it may stand, as it is written, where an operand may.
+    operand: bool,
+}
+
 impl Language {
-    /// Whether the word may stand here, whatever comes after it.
-    pub fn allows_word(&self, syntax: &Syntax, word: &Word, quoted: bool) -> bool {
-        if !quoted && word.keyword.is_some_and(|keyword| self.keyword(syntax, keyword).is_some()) {
+    /// What the text, which is `word` in the dictionary, may mean; `quoted` if it stands in quotes.
+    pub fn meaning(&self, syntax: &Syntax, text: &[u8], word: Option<&Word>, quoted: bool) -> Meaning {
+        let unquoted = word.filter(|_| !quoted);
+        Meaning {
+            keyword: unquoted.and_then(|word| word.keyword),
+            function: unquoted.and_then(|word| word.function),
+            table: syntax.scope.ctes.resolve(text, word.and_then(|word| word.table)),
+            column: self.name_id(syntax, text, word),
+            alias: word.and_then(|word| word.alias),
+            is_type: unquoted.is_some_and(|word| word.is_type),
+            name: unquoted.is_none_or(|word| word.plain),
+            operand: unquoted.is_none_or(|word| word.operand),
+        }
+    }
+
+    /// Whether a word that means this may stand here, whatever comes after it.
+    pub fn allows_word(&self, syntax: &Syntax, word: &Meaning) -> bool {
+        if word.keyword.is_some_and(|keyword| self.keyword(syntax, keyword).is_some()) {
             return true;
         }
-        let (name, operand) = (quoted || word.plain, quoted || word.operand);
+        let scope = &*syntax.scope;
         match syntax.at {
-            At::Column { source, .. } => name && word.column.is_some_and(|column| self.allows_column(syntax, source, column)),
-            At::Source { .. } => {
-                name && word.table.is_some_and(|table| syntax.scope.may_add_table(table, &self.names, self.most_sources()))
+            At::Column { source, .. } => word.name && word.column.is_some_and(|column| self.allows_column(syntax, source, column)),
+            At::Source { joined } => {
+                let allowed = |table| scope.may_add_table(table, joined, &self.names, self.most_sources());
+                word.name && word.table.is_some_and(allowed)
             }
-            At::Alias { .. } => name && word.alias.is_some_and(|alias| syntax.scope.may_be_called(alias, &self.names, self.most_sources())),
-            At::ResultColumn => name && word.column.is_some_and(|column| gives(&syntax.scope, &ColumnName::Known(column))),
-            At::TypeName { .. } => word.is_type && !quoted,
+            At::Alias { .. } => word.name && word.alias.is_some_and(|alias| scope.may_be_called(alias, &self.names, self.most_sources())),
+            At::UsingColumn => word.name && word.column.is_some_and(|column| scope.may_join_by(column, &self.names)),
+            At::ResultColumn => word.name && word.column.is_some_and(|column| gives(scope, column)),
+            At::TypeName { .. } => word.is_type,
             _ if !syntax.expression().is_some_and(Expression::takes_operand) => false,
             _ => {
-                operand && (word.column.is_some_and(|column| self.allows_bare(syntax, column)) || self.qualifier(syntax, word).is_some())
-                    || (!quoted && word.function.is_some_and(|function| self.allows_call(syntax, function)))
+                word.operand
+                    && (word.column.is_some_and(|column| self.allows_bare(syntax, column)) || self.qualifier(syntax, word).is_some())
+                    || word.function.is_some_and(|function| self.allows_call(syntax, function))
             }
         }
     }
 
-    /// The query after a word of the dictionary.
-    pub fn word(&self, syntax: &Syntax, word: &Word, quoted: bool, next: Next) -> Option<Syntax> {
-        if !quoted && let Some(after) = word.keyword.and_then(|keyword| self.keyword(syntax, keyword)) {
+    /// The query after a word that means this.
+    pub fn word(&self, syntax: &Syntax, word: &Meaning, next: Next) -> Option<Syntax> {
+        if let Some(after) = word.keyword.and_then(|keyword| self.keyword(syntax, keyword)) {
             return Some(after);
         }
-        let name = quoted || word.plain;
         match syntax.at {
             At::Source { joined } => {
-                let table = word.table.filter(|table| name && syntax.scope.may_add_table(*table, &self.names, self.most_sources()))?;
-                let scope = syntax.scope.with_source(Relation::Table(table));
+                let table = word.table.filter(|_| self.allows_word(syntax, word))?;
+                let scope = syntax.scope.with_table(table, joined, &self.names);
                 let plain = scope.may_stay_plain(&self.names, self.most_sources());
                 Some(syntax.within(scope, At::Table { joined, plain }))
             }
             At::Alias { joined } => {
-                let alias = word.alias.filter(|_| self.allows_word(syntax, word, quoted))?;
+                let alias = word.alias.filter(|_| self.allows_word(syntax, word))?;
                 Some(syntax.within(syntax.scope.calling(alias), At::Sourced { joined }))
             }
-            At::TypeName { uses } => (word.is_type && !quoted).then(|| syntax.at(At::Typed { uses })),
-            At::ResultColumn => self.allows_word(syntax, word, quoted).then(|| syntax.at(At::Term { direction: true, nulls: true })),
+            At::UsingColumn => {
+                let column = word.column.filter(|_| self.allows_word(syntax, word))?;
+                Some(syntax.within(syntax.scope.joined_by(column), At::UsingColumned))
+            }
+            At::TypeName { uses } => word.is_type.then(|| syntax.at(At::Typed { uses })),
+            At::ResultColumn => self.allows_word(syntax, word).then(|| syntax.at(At::Term { direction: true, nulls: true })),
             At::Column { source, expression, .. } => {
-                let column = word.column.filter(|column| name && self.allows_column(syntax, source, *column))?;
+                let column = word.column.filter(|_| self.allows_word(syntax, word))?;
                 let after = At::Expression(column_operand(expression, column));
                 match syntax.scope.clause {
-                    Clause::Items => Some(syntax.within(syntax.scope.wanting_source(source, self.names.tables_with(column)), after)),
+                    Clause::Items => {
+                        let having = syntax.scope.tables_with(column, &self.names);
+                        Some(syntax.within(syntax.scope.wanting_source(source, having), after))
+                    }
                     _ => Some(syntax.at(after)),
                 }
             }
@@ -79,13 +118,12 @@ impl Language {
                 let expression = syntax.expression().filter(|expression| expression.takes_operand())?;
                 match next {
                     Next::Dot => {
-                        let source = self.qualifier(syntax, word).filter(|_| quoted || word.operand)?;
-                        let star = syntax.is_item_start() && syntax.scope.wanted.is_none();
-                        Some(syntax.at(At::Column { source, expression, star }))
+                        let source = self.qualifier(syntax, word).filter(|_| word.operand)?;
+                        Some(syntax.at(At::Column { source, expression, star: takes_star(syntax) }))
                     }
-                    Next::Parenthesis => self.call(syntax, word.function.filter(|_| !quoted)?, expression),
+                    Next::Parenthesis => self.call(syntax, word.function?, expression),
                     Next::Other => {
-                        let column = word.column.filter(|column| (quoted || word.operand) && self.allows_bare(syntax, *column))?;
+                        let column = word.column.filter(|column| word.operand && self.allows_bare(syntax, *column))?;
                         Some(self.bare_column(syntax, expression, column))
                     }
                 }
@@ -115,10 +153,10 @@ impl Language {
     }
 
     /// The source that the word names, if a column of it may be used here.
-    fn qualifier(&self, syntax: &Syntax, word: &Word) -> Option<SourceName> {
+    fn qualifier(&self, syntax: &Syntax, word: &Meaning) -> Option<SourceName> {
         let named = [word.alias.map(SourceName::Alias), word.table.map(SourceName::Table)];
         named.into_iter().flatten().find(|source| match syntax.scope.clause {
-            Clause::Items => syntax.scope.may_want_source(*source, &self.names, self.most_sources()),
+            Clause::Items => syntax.scope.may_want_source(*source, takes_star(syntax), &self.names, self.most_sources()),
             _ => self.visible(syntax, *source).is_some_and(|found| found.relation.has_names()),
         })
     }
@@ -137,7 +175,7 @@ impl Language {
         while let Some(Frame { open, below, .. }) = frame {
             match open {
                 // What SQLite computes for FROM does not see the query around it.
-                Open::Subquery { kind: SubqueryKind::Derived { .. }, .. } => return None,
+                Open::Subquery { kind: SubqueryKind::Derived { .. } | SubqueryKind::Cte, .. } => return None,
                 Open::Subquery { scope, .. } if scope.clause > Clause::From => {
                     if let Some(source) = scope.source(name) {
                         return Some(source);
@@ -157,66 +195,58 @@ impl Language {
         }
     }
 
-    // Names that the query made up.
-
-    /// The made-up names that may stand here.
-    /// (Derived tables and column aliases; in lower case.)
-    pub fn new_names<'a>(&self, syntax: &'a Syntax) -> Vec<&'a [u8]> {
-        if !self.is_extended() {
-            return Vec::new();
-        }
+    /// Whether a column may be used without a source.
+    fn allows_bare(&self, syntax: &Syntax, name: NameId) -> bool {
         let scope = &syntax.scope;
-        match syntax.at {
-            At::Column { source, .. } if scope.clause != Clause::Items => {
-                self.visible(syntax, source).map_or_else(Vec::new, |source| source.relation.new_names().collect())
-            }
-            At::ResultColumn => scope.first.as_deref().unwrap_or_default().iter().filter_map(new_name).collect(),
-            _ => match syntax.expression().filter(|expression| expression.takes_operand()) {
-                Some(expression) if scope.clause > Clause::Items => {
-                    let derived = scope.sources.iter().flat_map(|source| source.relation.new_names());
-                    let derived = derived.filter(|name| scope.count_having_new(name) == 1);
-                    let windows = scope.clause == Clause::Order && !syntax.is_in_aggregate() && !syntax.is_in_window();
-                    let aliases = scope.select_aliases().filter(|(name, uses)| match scope.clause {
-                        // A column of a source goes before an alias.
-                        _ if scope.count_having_new(name) > 0 => false,
-                        Clause::Group => *uses == Uses::default(),
-                        Clause::Having | Clause::Order => (!uses.aggregate || expression.aggregates) && (!uses.window || windows),
-                        _ => false,
-                    });
-                    derived.chain(aliases.map(|(name, _)| name)).collect()
-                }
-                _ => Vec::new(),
+        match scope.clause {
+            Clause::Items | Clause::From => scope.may_want_bare(name, &self.names, self.most_sources()),
+            _ => match scope.count_having(name, &self.names) {
+                0 => self.allows_select_alias(syntax, name),
+                count => count == 1,
             },
         }
     }
 
-    /// The query after a name that it made up itself, or makes up here.
-    pub fn new_name(&self, syntax: &Syntax, text: &[u8], word: Option<&Word>, next: Next) -> Option<Syntax> {
-        if syntax.at == At::NewName {
-            return self.allows_new_name(text, word).then(|| self.name_item(syntax, text, word));
-        }
-        if next != Next::Other || !self.new_names(syntax).contains(&text) {
-            return None;
-        }
-        match syntax.at {
-            At::ResultColumn => Some(syntax.at(At::Term { direction: true, nulls: true })),
-            At::Column { expression, .. } => Some(syntax.at(At::Expression(expression.operand()))),
-            _ => Some(syntax.at(At::Expression(syntax.expression()?.operand()))),
+    /// Whether the name may be used as one that the select list gives. (A column of a source goes before it.)
+    fn allows_select_alias(&self, syntax: &Syntax, name: NameId) -> bool {
+        let Some(uses) = syntax.scope.select_alias(name) else { return false };
+        match syntax.scope.clause {
+            Clause::Group => uses == Uses::default(),
+            Clause::Having | Clause::Order => {
+                let windows = syntax.scope.clause == Clause::Order && !syntax.is_in_aggregate() && !syntax.is_in_window();
+                let aggregates = syntax.expression().is_some_and(|expression| expression.aggregates);
+                (!uses.aggregate || aggregates) && (!uses.window || windows)
+            }
+            _ => false,
         }
     }
 
-    pub fn allows_new_name(&self, text: &[u8], word: Option<&Word>) -> bool {
-        let keyword = std::str::from_utf8(text).map_or(true, is_keyword);
-        !keyword && word.is_none_or(|word| word.alias.is_none())
+    // Names that the query makes up.
+
+    /// The names that this query made up so far, in lower case.
+    pub fn made_up<'a>(&self, syntax: &'a Syntax) -> impl Iterator<Item = &'a [u8]> {
+        syntax.invented.iter().map(|name| &**name).chain(syntax.scope.ctes.names())
+    }
+
+    /// Whether the query may make up a name here.
+    pub fn takes_new_name(&self, syntax: &Syntax) -> bool {
+        matches!(syntax.at, At::NewName | At::CteName | At::CteColumn)
+    }
+
+    /// The query after a name that it makes up here.
+    pub fn new_name(&self, syntax: &Syntax, text: &[u8], word: Option<&Word>) -> Option<Syntax> {
+        match syntax.at {
+            At::NewName => self.allows_new_name(text, word).then(|| self.name_item(syntax, text, word)),
+            At::CteName => self.name_cte(syntax, text, word),
+            At::CteColumn => self.name_cte_column(syntax, text, word),
+            _ => None,
+        }
     }
 
     /// The query after the last item was named.
     fn name_item(&self, syntax: &Syntax, text: &[u8], word: Option<&Word>) -> Syntax {
+        let (syntax, made) = self.inventing(syntax, text, word);
         let mut scope = Scope::clone(&syntax.scope);
-        let made = match word.and_then(|word| word.column) {
-            Some(column) => ColumnName::Known(column),
-            None => ColumnName::New(text.into()),
-        };
         if let Some(Output::Column { name, .. }) = scope.outputs.last_mut() {
             *name = Some(made);
         }
@@ -224,20 +254,18 @@ impl Language {
     }
 }
 
+/// Whether `*` may come after the name of a source and a point.
+fn takes_star(syntax: &Syntax) -> bool {
+    syntax.is_item_start() && syntax.scope.wanted.is_none()
+}
+
 fn column_operand(expression: Expression, column: NameId) -> Expression {
     let alone = expression.is_empty();
     Expression { column: alone.then_some(column), ..expression.operand() }
 }
 
-fn new_name(output: &Output) -> Option<&[u8]> {
-    match output {
-        Output::Column { name: Some(ColumnName::New(name)), .. } => Some(name),
-        _ => None,
-    }
-}
-
-/// Whether the first SELECT of a set operation gives a column of this name.
-fn gives(scope: &Scope, wanted: &ColumnName) -> bool {
-    let outputs = scope.first.as_deref().unwrap_or_default();
-    outputs.iter().any(|output| matches!(output, Output::Column { name: Some(name), .. } if name == wanted))
+/// Whether ORDER BY of a set operation finds a column of this name.
+fn gives(scope: &Scope, wanted: NameId) -> bool {
+    let columns = scope.first.as_deref().unwrap_or_default();
+    columns.iter().any(|column| column.findable && column.name == Some(wanted))
 }

@@ -38,6 +38,11 @@ pub trait Walk {
     /// The probability of `token` in the whole distribution, whether it remains or not.
     fn mass(&self, token: TokenId) -> f64;
 
+    /// An upper bound of [`Walk::mass`] that costs next to nothing, to decide whether a token is worth a look.
+    fn mass_bound(&self, token: TokenId) -> f64 {
+        self.mass(token)
+    }
+
     /// The probability of all tokens that remain, as a sum over them.
     fn remaining(&self) -> f64;
 }
@@ -264,6 +269,10 @@ impl Walk for RandomWalk<'_, '_> {
 
     fn mass(&self, token: TokenId) -> f64 {
         self.walk.row.prob(token)
+    }
+
+    fn mass_bound(&self, token: TokenId) -> f64 {
+        self.walk.row.chunk_largest[token.index() / CHUNK] / self.walk.row.total
     }
 
     fn remaining(&self) -> f64 {

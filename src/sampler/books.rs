@@ -4,6 +4,7 @@
 //! gone. Every sampler keeps these books, whatever its estimate: they are where the certain bounds of Z
 //! come from.
 
+use super::search::allowed_beside;
 use super::{DrawRecord, Known, Labels};
 use crate::next_token::Walk;
 use crate::vocab::TokenId;
@@ -26,8 +27,8 @@ pub(super) struct Books {
 }
 
 impl Books {
-    /// The books when `token` was accepted: it and all tokens known to be allowed are seen, and taken off
-    /// the walk.
+    /// The books when `token` was accepted: it and the tokens known to be allowed are seen, and taken off
+    /// the walk, but for those that are nothing beside it.
     pub(super) fn open(walk: &mut dyn Walk, labels: &dyn Labels, token: TokenId, rejects: u32) -> Self {
         let mut books = Self { rejects, refused_tokens: rejects as usize, ..Self::default() };
         books.see_allowed(walk.mass(token));
@@ -35,10 +36,11 @@ impl Books {
         if let Known::Some { allowed, refused } = labels.known() {
             // Labels that remember have those refused just now among the others.
             books.refused_tokens = books.refused_tokens.max(refused.len());
-            for known in allowed.iter().filter(|known| **known != token) {
+            let known = allowed_beside(walk, allowed, token);
+            for known in &known {
                 books.see_allowed(walk.mass(*known));
             }
-            walk.remove_all(allowed);
+            walk.remove_all(&known);
         }
         books.unseen = walk.remaining();
         books

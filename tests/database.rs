@@ -103,32 +103,80 @@ fn nothing_can_be_written_attached_or_configured() {
 #[test]
 fn what_is_not_in_the_schema_cannot_be_read_nor_other_functions_called() {
     let sample = Sample::new();
+    // A full text index is a virtual table, with tables of its own.
+    let script = "CREATE VIRTUAL TABLE lyrics USING fts5 (line); INSERT INTO lyrics VALUES ('la la'); ANALYZE;
+        CREATE VIEW sung AS SELECT line FROM lyrics; CREATE VIEW made AS SELECT name FROM sqlite_schema";
+    Connection::open(sample.file()).unwrap().execute_batch(script).unwrap();
     let database = sample.open();
-    for query in [
-        "SELECT sql FROM sqlite_schema",
-        "SELECT * FROM sqlite_master",
-        "SELECT count(*) FROM sqlite_master",
-        "SELECT count(*) FROM json_each('[1]')",
-        "SELECT count(*) FROM pragma_table_list",
-        "SELECT * FROM pragma_table_info('singer')",
-        "SELECT * FROM json_each('[1]')",
-        "SELECT load_extension('x')",
-        "SELECT randomblob(1000000) FROM singer",
-        "SELECT zeroblob(1000000000)",
-        "SELECT printf('%1000000000d', 1)",
-        "SELECT sqlite_version()",
-        "SELECT \"nmae\" FROM singer",
-    ] {
-        let error = database.execute(query).unwrap_err();
-        assert!(error.is_refused(), "{query}: {error}");
+    let names: Vec<&str> = database.schema().tables().iter().map(|table| table.name.as_str()).collect();
+    assert_eq!(names, ["singer", "concert", "number", "adult"]);
+    let hidden = ["sqlite_schema", "sqlite_master", "SQLITE_Temp_Schema", "sqlite_temp_master", "sqlite_stat1", "main.sqlite_schema"];
+    let virtual_tables =
+        ["lyrics", "main.Lyrics", "lyrics_content", "json_each('[1]')", "json_tree('[1]')", "dbstat", "fts5vocab", "bytecode('x')"];
+    let pragmas = ["pragma_table_list", "pragma_table_info('singer')", "pragma_function_list()", "pragma_module_list", "sung", "made"];
+    for table in [&hidden[..], &virtual_tables, &pragmas].concat() {
+        // With columns, and in all ways without.
+        for query in [
+            format!("SELECT * FROM {table}"),
+            format!("SELECT rowid FROM {table}"),
+            format!("SELECT count(*) FROM {table}"),
+            format!("SELECT 1 FROM singer, {table} AS x"),
+            format!("SELECT name FROM singer WHERE EXISTS (SELECT 1 FROM {table})"),
+            format!("WITH q AS (SELECT 1 FROM {table}) SELECT count(*) FROM q"),
+            // The name is that of a WITH elsewhere.
+            format!("SELECT count(*) FROM {table}, (WITH lyrics AS (SELECT 1 AS one) SELECT one FROM lyrics)"),
+        ] {
+            let error = database.execute(&query).unwrap_err();
+            assert!(error.is_refused(), "{query}: {error}");
+        }
     }
+    for call in [
+        "load_extension('x')",
+        "randomblob(1000000)",
+        "zeroblob(1000000000)",
+        "printf('%1000000000d', 1)",
+        "sqlite_version()",
+        "sqlite_compileoption_get(1)",
+        "fts5_source_id()",
+        "\"nmae\"",
+    ] {
+        for query in [
+            format!("SELECT {call} FROM singer"),
+            format!("WITH q AS (SELECT {call} AS x FROM singer) SELECT x FROM q"),
+            // Under the name of a view, which may call more.
+            format!("WITH adult AS (SELECT {call} AS x FROM singer) SELECT x FROM adult"),
+        ] {
+            let error = database.execute(&query).unwrap_err();
+            assert!(error.is_refused(), "{query}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_view_may_call_functions_that_have_no_effect() {
+    let sample = Sample::new();
+    let script = "CREATE VIEW code AS SELECT hex(name) AS code FROM singer; CREATE VIEW bad AS SELECT load_extension(name) FROM singer";
+    Connection::open(sample.file()).unwrap().execute_batch(script).unwrap();
+    let database = sample.open();
+    assert_eq!(database.execute("SELECT code FROM code LIMIT 1").unwrap().rows, [[SqlValue::Text("416E6E".into())]]);
+    assert!(database.execute("SELECT * FROM bad").unwrap_err().is_refused());
+    assert!(database.schema().tables().iter().all(|table| table.name != "bad"));
 }
 
 #[test]
 fn rows_of_a_with_can_be_counted() {
     let sample = Sample::new();
-    let rows = sample.open().execute("WITH q AS (SELECT id FROM singer) SELECT count(*) FROM q").unwrap();
-    assert_eq!(rows.rows.len(), 1);
+    let database = sample.open();
+    for query in [
+        "WITH q AS (SELECT id FROM singer) SELECT count(*) FROM q",
+        "WITH q AS (SELECT id FROM singer) SELECT count(*) FROM q AS T1",
+        "WITH adult AS (SELECT id FROM singer) SELECT count(*) FROM adult",
+        "WITH p AS (SELECT id FROM singer), q AS (SELECT 1 FROM p) SELECT count(*) FROM q",
+        "SELECT count(*) FROM (SELECT id FROM singer)",
+    ] {
+        let rows = database.execute(query).unwrap().rows;
+        assert_eq!(rows, [[SqlValue::Integer(3)]], "{query}");
+    }
 }
 
 #[test]

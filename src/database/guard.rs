@@ -2,17 +2,17 @@
 //!
 //! Each measure stands for something that was seen to be possible without it: a read-only connection
 //! still runs `VACUUM INTO 'file'` and ATTACH, a recursive CTE runs for ever, `zeroblob(1e9)` takes the
-//! memory, `"typo"` prepares as a string, and `sqlite_schema` tells what nobody asked for.
+//! memory, `"typo"` prepares as a string, `sqlite_schema` and `pragma_table_list` tell what nobody asked for.
 
-use super::DatabaseOptions;
-use crate::constraint::sql::{SqlSchema, function_names};
+use super::{DatabaseOptions, quoted};
+use crate::constraint::sql::{SqlTable, function_names};
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
-use rusqlite::{Connection, Result};
+use rusqlite::{Connection, PrepFlags, Result, Statement};
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 /// When the query that runs has to stop. A handler that SQLite calls every so many instructions reads it.
@@ -93,31 +93,35 @@ pub(super) fn restrict(connection: &mut Connection, options: &DatabaseOptions, c
     connection.progress_handler(INSTRUCTIONS, Some(move || clock.is_over()))
 }
 
-/// Lets statements read the tables of the schema and call the functions of the recogniser, and no more.
-pub(super) fn authorize(connection: &mut Connection, schema: &SqlSchema) -> Result<()> {
-    let tables: HashSet<String> = schema.tables().iter().map(|table| table.name.to_ascii_lowercase()).collect();
-    let modules: HashSet<String> = connection
-        .prepare("PRAGMA module_list")?
-        .query_map([], |row| row.get(0))?
-        .map(|name| name.map(|name: String| name.to_ascii_lowercase()))
-        .collect::<Result<_>>()?;
+/// Prepares a query. Virtual tables are code and do not exist for it: neither those of the file nor those that any
+/// query can name (`json_each`, `pragma_table_list`, `dbstat`).
+pub(super) fn prepare<'a>(connection: &'a Connection, query: &str) -> Result<Statement<'a>> {
+    connection.prepare_with_flags(query, PrepFlags::SQLITE_PREPARE_NO_VTAB)
+}
+
+/// Lets statements read these tables, call the functions of the recogniser and those that views call, and no more.
+pub(super) fn authorize(connection: &mut Connection, tables: &[SqlTable]) -> Result<()> {
     // LIKE calls a function of its name.
-    let functions: HashSet<&str> = function_names().chain(["like"]).collect();
+    let mut functions: HashSet<String> = function_names().chain(["like"]).map(str::to_owned).collect();
+    functions.extend(functions_of_views(connection, tables)?);
+    let tables: HashSet<String> = tables.iter().map(|table| table.name.to_ascii_lowercase()).collect();
+    let unlisted: HashSet<String> = connection
+        .prepare("SELECT lower(name) FROM pragma_table_list")?
+        .query_map([], |row| row.get(0))?
+        .filter(|name| name.as_ref().map_or(true, |name| !tables.contains(name)))
+        .collect::<Result<_>>()?;
     let judge = move |context: AuthContext<'_>| {
         let allowed = match context.action {
             AuthAction::Select => true,
             AuthAction::Read { table_name, column_name } => {
                 let name = table_name.to_ascii_lowercase();
-                // Of what WITH defines, SQLite asks by its name where no column is read, as for `count(*)`.
-                // (Modules of these names are registered when they are first asked for.)
-                let is_internal = ["sqlite_", "pragma_", "json"].iter().any(|start| name.starts_with(start)) || modules.contains(&name);
-                tables.contains(&name) || (column_name.is_empty() && !is_internal)
+                // Where FROM names something and no column of it is read, as for `count(*)`, SQLite asks with an
+                // empty column; of a query that WITH names it asks nothing else. A name that no table has can only
+                // be of WITH. (Names in `sqlite_` are SQLite's own, and its schema has more than are listed.)
+                let is_of_with = column_name.is_empty() && !unlisted.contains(&name) && !name.starts_with("sqlite_");
+                tables.contains(&name) || is_of_with
             }
-            AuthAction::Function { function_name } => {
-                let name = function_name.to_ascii_lowercase();
-                // A view was written by the database's owner, and untrusted functions are off in it.
-                functions.contains(name.as_str()) || (context.accessor.is_some() && !makes_much_of_little(&name))
-            }
+            AuthAction::Function { function_name } => functions.contains(&function_name.to_ascii_lowercase()),
             _ => false,
         };
         if allowed { Authorization::Allow } else { Authorization::Deny }
@@ -125,6 +129,23 @@ pub(super) fn authorize(connection: &mut Connection, schema: &SqlSchema) -> Resu
     connection.authorizer(Some(judge))
 }
 
-fn makes_much_of_little(function: &str) -> bool {
-    matches!(function, "zeroblob" | "randomblob" | "printf" | "format" | "load_extension")
+/// What the views call, which the database's owner wrote. SQLite itself refuses a view that calls a function with
+/// effects, for schemas are not trusted here.
+///
+/// A query may call these, too: of a call SQLite tells the name that FROM has for where it stands, and a query can
+/// give any name to its own WITH.
+fn functions_of_views(connection: &mut Connection, tables: &[SqlTable]) -> Result<HashSet<String>> {
+    let (called, calls) = mpsc::channel();
+    connection.authorizer(Some(move |context: AuthContext<'_>| {
+        if let AuthAction::Function { function_name } = context.action {
+            let _ = called.send(function_name.to_ascii_lowercase());
+        }
+        Authorization::Allow
+    }))?;
+    let mut functions = HashSet::new();
+    for table in tables {
+        let is_readable = prepare(connection, &format!("SELECT * FROM {}", quoted(&table.name))).is_ok();
+        functions.extend(calls.try_iter().filter(|_| is_readable));
+    }
+    Ok(functions)
 }

@@ -31,7 +31,7 @@ pub use error::DatabaseError;
 pub use query::{SqlQuery, SqlQueryState};
 pub use rows::{AnswerKey, SqlRows, SqlValue};
 
-use crate::constraint::sql::SqlSchema;
+use crate::constraint::sql::{SqlSchema, SqlTable};
 use guard::Clock;
 use rusqlite::{Connection, OpenFlags};
 use std::fmt;
@@ -93,9 +93,11 @@ impl Database {
         let mut connection = Connection::open_with_flags(path, flags).map_err(unreadable)?;
         let clock = Clock::default();
         guard::restrict(&mut connection, &options, &clock).map_err(unreadable)?;
-        let schema = schema::read(&connection).map_err(unreadable)?;
-        let schema = SqlSchema::new(schema).map_err(|error| DatabaseError::unreadable(format!("{}: {error}", path.display())))?;
-        guard::authorize(&mut connection, &schema).map_err(unreadable)?;
+        let tables = schema::read(&connection).map_err(unreadable)?;
+        guard::authorize(&mut connection, &tables).map_err(unreadable)?;
+        let readable = |table: &SqlTable| guard::prepare(&connection, &format!("SELECT * FROM {}", quoted(&table.name))).is_ok();
+        let schema = SqlSchema::new(tables.into_iter().filter(readable))
+            .map_err(|error| DatabaseError::unreadable(format!("{}: {error}", path.display())))?;
         Ok(Self { path: path.to_owned(), options, schema, clock, connection: Mutex::new(connection) })
     }
 
@@ -104,7 +106,8 @@ impl Database {
         &self.path
     }
 
-    /// Its tables and views, without SQLite's own.
+    /// Its tables and the views that a query may read; SQLite's own tables, virtual tables and what stands on them
+    /// are left out.
     pub fn schema(&self) -> &SqlSchema {
         &self.schema
     }
@@ -152,7 +155,7 @@ impl Database {
         query: &str,
         then: impl FnOnce(&mut rusqlite::Statement<'_>) -> Result<T, DatabaseError>,
     ) -> Result<T, DatabaseError> {
-        let mut statement = connection.prepare(query).map_err(|error| DatabaseError::of_query(&error))?;
+        let mut statement = guard::prepare(connection, query).map_err(|error| DatabaseError::of_query(&error))?;
         if !statement.readonly() || statement.is_explain() != 0 || statement.column_count() == 0 {
             return Err(DatabaseError::refused("not a query that only reads"));
         }

@@ -30,8 +30,19 @@ const SAMPLE: [&str; 8] = [
     "SELECT genre FROM book GROUP BY genre ORDER BY sum(pages) / count(*) DESC LIMIT 1",
 ];
 
+/// What only the analytic profile has.
+const ANALYTIC: [&str; 4] = [
+    "WITH shelf AS (SELECT genre, count(*) AS books FROM book GROUP BY genre) SELECT max(books) FROM shelf",
+    "WITH read(who, days) AS (SELECT member_id, sum(days) FROM loan GROUP BY member_id) SELECT T1.name, days FROM member AS T1 JOIN read ON who = T1.member_id ORDER BY days DESC NULLS LAST",
+    "SELECT title, rank() OVER (PARTITION BY genre ORDER BY pages DESC) AS place FROM book ORDER BY place",
+    "SELECT T2.name, count(*) FILTER (WHERE T1.year > 2000) FROM book AS T1 JOIN author AS T2 USING (author_id) GROUP BY T2.name",
+];
+const SAMPLE_ANALYTIC: &str = "sample with WITH, OVER";
+
 fn main() {
-    let mut sets = vec![("sample", Arc::new(Database::sample().unwrap()), SAMPLE.map(String::from).to_vec())];
+    let sample = Arc::new(Database::sample().unwrap());
+    let mut sets =
+        vec![("sample", sample.clone(), SAMPLE.map(String::from).to_vec()), (SAMPLE_ANALYTIC, sample, ANALYTIC.map(String::from).to_vec())];
     for name in ["chinook", "northwind"] {
         if let (Some(file), Some(questions)) = (shared(&format!("{name}/{name}.sqlite")), shared(&format!("{name}/questions.jsonl"))) {
             sets.push((name, Arc::new(Database::open(file).unwrap()), gold(&questions).into_values().flatten().collect()));
@@ -46,11 +57,14 @@ fn main() {
     let vocabulary = support::vocabulary(sets.iter().flat_map(|(_, _, queries)| queries).map(String::as_str));
     println!("{} tokens; times in microseconds", vocabulary.len());
     let columns = ["own token", "any token", "advance", "fork", "end", "mask"];
-    println!("{:<22} {:>7} {}", "", "tokens", columns.map(|column| format!("{column:>15}")).join(" "));
-    println!("{:<22} {:>7} {}", "", "", columns.map(|_| format!("{:>15}", "p50/p99")).join(" "));
-    for profile in [SqlProfile::Spider, SqlProfile::Extended] {
+    println!("{:<32} {:>7} {}", "", "tokens", columns.map(|column| format!("{column:>15}")).join(" "));
+    println!("{:<32} {:>7} {}", "", "", columns.map(|_| format!("{:>15}", "p50/p99")).join(" "));
+    for profile in [SqlProfile::Spider, SqlProfile::Extended, SqlProfile::Analytic] {
         let mut times: BTreeMap<&str, Times> = BTreeMap::new();
         for (name, database, queries) in &sets {
+            if *name == SAMPLE_ANALYTIC && profile != SqlProfile::Analytic {
+                continue;
+            }
             let constraint = SqlQuery::with_options(database.clone(), SqlOptions::profile(profile));
             for query in queries {
                 follow(&constraint, query, &vocabulary, times.entry(name).or_default());
@@ -60,7 +74,7 @@ fn main() {
             let Times { own, any, advance, fork, end, mask } = times;
             let tokens = own.len();
             let cells = [own, any, advance, fork, end, mask].map(quantiles).map(|(median, high)| format!("{median:>7.2}/{high:>7.2}"));
-            println!("{:<22} {tokens:>7} {}", format!("{name}, {profile:?}"), cells.join(" "));
+            println!("{:<32} {tokens:>7} {}", format!("{name}, {profile:?}"), cells.join(" "));
         }
     }
 }

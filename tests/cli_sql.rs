@@ -26,13 +26,22 @@ fn printed(arguments: &[&str]) -> String {
 #[test]
 fn what_is_no_question_or_no_database_is_told() {
     for (arguments, words) in [
-        (&["sql"][..], &["<DATABASE>"][..]),
+        (&["sql"][..], &["database and a question", "--sample"][..]),
+        (&["sql", "--sample"], &["question is wanted", "tamis sql --sample"]),
+        (&["sql", "", "How many?"], &["database is empty"]),
+        (&["sql", "--sample", "How many?", "--shwon", "3"], &["--shwon", "--shown", "<DATABASE> <QUESTION>"]),
+        (&["sql", "--sample", "How many?", "-n", "-1"], &["--particles", "whole number"]),
+        (&["sql", "--sample", "How many?", "--shown", "-1"], &["--shown", "whole number"]),
+        (&["sql", "--sample", "How many?", "--seed", "x"], &["--seed", "whole number"]),
+        (&["sql", "--sample", "How many?", "--empty-factor", "-1"], &["--empty-factor", "above 0"]),
         (&["sql", "shop.sqlite"], &["database and a question", "--sample"]),
         (&["sql", "--sample", "shop.sqlite", "How many?"], &["question alone"]),
         (&["sql", "--sample", " "], &["question is empty"]),
         (&["sql", "--sample", "How many?", "--dry-run", "--empty-factor", "0.5"], &["--empty-factor", "--dry-run"]),
-        (&["sql", "no/such.sqlite", "How many?"], &["no/such.sqlite"]),
-        (&["sql", "Cargo.toml", "How many?"], &["Cargo.toml"]),
+        (&["sql", "no/such.sqlite", "How many?"], &["no file no/such.sqlite", "SQLite file"]),
+        (&["sql", "Cargo.toml", "How many?"], &["Cargo.toml is not a SQLite database"]),
+        (&["sql", "src", "How many?"], &["src is a folder"]),
+        (&["sql", "--sample", "How many?", "--examples", "README.md"], &["README.md, line 1", "column"]),
         (&["sql", "--sample", "How many?", "--examples", "no/such.jsonl"], &["no/such.jsonl"]),
         (&["eval", "sql", "--questions", "no/such.jsonl", "--databases", "."], &["no/such.jsonl"]),
     ] {
@@ -42,6 +51,17 @@ fn what_is_no_question_or_no_database_is_told() {
             assert!(text(&ran.stderr).contains(word), "{word:?} is not in {}", text(&ran.stderr));
         }
     }
+}
+
+#[test]
+fn where_no_query_came_about_the_exit_code_and_the_message_say_so() {
+    let Some(model) = real_model() else { return };
+    let ran = tamis(&["sql", "--sample", "How many books are there?", "--model", model.to_str().unwrap(), "--max-tokens", "3"]);
+    assert_eq!(ran.status.code(), Some(3), "{}", text(&ran.stderr));
+    for words in ["all 8 particles died", "limit of 3 tokens", "expected", "--max-tokens"] {
+        assert!(text(&ran.stderr).contains(words), "{words:?} is not in {}", text(&ran.stderr));
+    }
+    assert!(ran.stdout.is_empty());
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub use rows::{AnswerKey, SqlRows, SqlValue};
 
 use crate::constraint::sql::{SqlSchema, SqlTable};
 use guard::Clock;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -84,10 +84,18 @@ impl Database {
     /// As [`Database::open`].
     pub fn with_options(path: impl AsRef<Path>, options: DatabaseOptions) -> Result<Self, DatabaseError> {
         let path = path.as_ref();
+        if path.is_dir() {
+            return Err(DatabaseError::unreadable(format!("{} is a folder, not a database", path.display())));
+        }
         if !path.is_file() {
             return Err(DatabaseError::unreadable(format!("there is no file {}", path.display())));
         }
-        let unreadable = |error: rusqlite::Error| DatabaseError::unreadable(format!("{}: {error}", path.display()));
+        let unreadable = |error: rusqlite::Error| {
+            DatabaseError::unreadable(match error.sqlite_error_code() {
+                Some(ErrorCode::NotADatabase) => format!("{} is not a SQLite database, or it is encrypted", path.display()),
+                _ => format!("{} cannot be read: {error}", path.display()),
+            })
+        };
         // Not as a URI: a path with a question mark is a path.
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(unreadable)?;

@@ -148,7 +148,7 @@ pub struct GenerateArgs {
 /// Memory grows with particles and tokens; more than this is a slip of the finger.
 const LARGEST: usize = 1_000_000;
 
-fn any_number() -> ValueParser {
+pub fn any_number() -> ValueParser {
     ValueParser::new(|text: &str| text.parse::<u64>().map_err(|_| format!("a whole number from 0 to {} is wanted", u64::MAX)))
 }
 

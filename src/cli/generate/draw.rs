@@ -74,23 +74,27 @@ pub fn of_decoding(error: DecodeError) -> CliError {
     }
 }
 
-/// That all particles died, where the last of them did, and what to try.
-fn impossible(posterior: &Posterior, info: &RunInfo) -> CliError {
-    let options = &info.options;
-    let dead = match options.particles {
+/// That all particles died, and where the last of them did.
+pub fn deaths(posterior: &Posterior, max_tokens: usize) -> String {
+    let dead = match posterior.particles.len() {
         1 => "the one particle died".to_owned(),
         particles => format!("all {particles} particles died"),
     };
-    let Some(last) = posterior.deaths.first() else {
-        return CliError::impossible(format!("no answer: {dead}"));
-    };
+    let Some(last) = posterior.deaths.first() else { return dead };
     let wanted = last.wanted.as_ref().map(|wanted| format!(" ({wanted})")).unwrap_or_default();
-    if last.out_of_tokens {
-        let message = format!("no answer: {dead}, the last at the limit of {} tokens{wanted}", options.max_tokens);
-        return CliError::impossible(message).hint("allow longer answers with --max-tokens, or bound the constraint (maxLength, maxItems)");
+    match last.out_of_tokens {
+        true => format!("{dead}, the last at the limit of {max_tokens} tokens{wanted}"),
+        false => format!("{dead}, the last after {} tokens{wanted}", last.tokens),
     }
-    let message = format!("no answer: {dead}, the last after {} tokens{wanted}", last.tokens);
-    CliError::impossible(message).hint(match options.sampler.as_str() {
+}
+
+/// The same as an error, with what to try.
+fn impossible(posterior: &Posterior, info: &RunInfo) -> CliError {
+    let options = &info.options;
+    let error = CliError::impossible(format!("no answer: {}", deaths(posterior, options.max_tokens)));
+    let Some(last) = posterior.deaths.first() else { return error };
+    error.hint(match options.sampler.as_str() {
+        _ if last.out_of_tokens => "allow longer answers with --max-tokens, or bound the constraint (maxLength, maxItems)",
         "direct" => "the sampler `direct` dies at the first refused token; try --sampler awrs",
         _ if options.changes_the_model() => "what the constraint wants may have been cut off; try without --top-k, --top-p and --min-p",
         _ => "no text that the model can write goes on from there: look for parts of the constraint that contradict each other",

@@ -10,6 +10,8 @@ mod draw;
 mod plan;
 mod sampling;
 
+#[cfg(all(feature = "candle", feature = "sqlite"))]
+pub use args::any_number;
 pub use args::{GenerateArgs, at_least_one};
 
 use super::CliError;
@@ -25,7 +27,7 @@ pub fn run(args: GenerateArgs) -> Result<ExitCode, CliError> {
 #[cfg(feature = "candle")]
 use draw::draw;
 #[cfg(all(feature = "candle", feature = "sqlite"))]
-pub use draw::of_decoding;
+pub use draw::{deaths, of_decoding};
 
 #[cfg(not(feature = "candle"))]
 fn draw(plan: Plan) -> Result<ExitCode, CliError> {

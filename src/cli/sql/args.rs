@@ -1,12 +1,16 @@
 //! The arguments of `tamis sql`, as data.
 
 use crate::cli::CliError;
-use crate::cli::generate::at_least_one;
+use crate::cli::generate::{any_number, at_least_one};
 use crate::cli::model_args::ModelArgs;
 use clap::builder::ValueParser;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use tamis::constraint::sql::SqlProfile;
+
+const USAGE: &str = "\
+tamis sql [OPTIONS] <DATABASE> <QUESTION>
+       tamis sql [OPTIONS] --sample <QUESTION>";
 
 const EXAMPLES: &str = r#"Examples:
   On the sample database, a small lending library:
@@ -24,11 +28,15 @@ const EXAMPLES: &str = r#"Examples:
 /// and clauses under the model. Every query prepares on the database, and nothing can be changed by one:
 /// it is opened read-only, behind SQLite's authorizer, with limits on time, memory and rows.
 #[derive(Debug, Args)]
-#[command(after_long_help = EXAMPLES, after_help = "Run `tamis sql --help` for examples.")]
+#[command(override_usage = USAGE, after_long_help = EXAMPLES, after_help = "Run `tamis sql --help` for examples.")]
 pub struct SqlArgs {
-    /// The database file, then the question; with --sample the question alone.
-    #[arg(value_names = ["DATABASE", "QUESTION"], required = true, num_args = 1..=2)]
-    pub asked: Vec<String>,
+    /// The database, a SQLite file. Left out with --sample.
+    #[arg(value_name = "DATABASE")]
+    pub first: Option<String>,
+
+    /// The question.
+    #[arg(value_name = "QUESTION")]
+    pub second: Option<String>,
 
     /// Use the sample database that comes with tamis.
     #[arg(long)]
@@ -42,7 +50,7 @@ pub struct SqlArgs {
     pub examples: Option<PathBuf>,
 
     /// How many examples are shown.
-    #[arg(long, value_name = "N", default_value_t = 4, help_heading = "Prompt")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value = "4", value_parser = count(), help_heading = "Prompt")]
     pub shown: usize,
 
     /// How much of SQL a query may use.
@@ -50,23 +58,23 @@ pub struct SqlArgs {
     pub profile: ProfileName,
 
     /// Multiply the probability of queries that give nothing by this. Changes the target.
-    #[arg(long, value_name = "F", default_value_t = 1.0, value_parser = factor(), help_heading = "Constraint")]
+    #[arg(long, value_name = "F", allow_negative_numbers = true, default_value = "1", value_parser = factor(), help_heading = "Constraint")]
     pub empty_factor: f64,
 
     /// Steer away from queries whose FROM and WHERE give no row, by this factor. The target stays.
-    #[arg(long, value_name = "F", default_value_t = 1.0, value_parser = factor(), help_heading = "Sampling")]
+    #[arg(long, value_name = "F", allow_negative_numbers = true, default_value = "1", value_parser = factor(), help_heading = "Sampling")]
     pub steering_factor: f64,
 
     /// How many queries are written side by side.
-    #[arg(short = 'n', long, value_name = "N", default_value = "8", value_parser = at_least_one(), help_heading = "Sampling")]
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, default_value = "8", value_parser = at_least_one(), help_heading = "Sampling")]
     pub particles: usize,
 
     /// The seed of all random choices.
-    #[arg(short, long, value_name = "N", default_value_t = 0, help_heading = "Sampling")]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, default_value = "0", value_parser = any_number(), help_heading = "Sampling")]
     pub seed: u64,
 
     /// The most tokens of a query.
-    #[arg(long, value_name = "N", default_value = "96", value_parser = at_least_one(), help_heading = "Sampling")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value = "96", value_parser = at_least_one(), help_heading = "Sampling")]
     pub max_tokens: usize,
 
     /// Print the queries and execute none.
@@ -106,17 +114,28 @@ impl From<ProfileName> for SqlProfile {
 impl SqlArgs {
     /// The database's file (`None`: the sample) and the question.
     pub fn question(&self) -> Result<(Option<&Path>, &str), CliError> {
-        match (self.asked.as_slice(), self.sample) {
-            ([.., question], _) if question.trim().is_empty() => Err(CliError::usage("the question is empty")),
-            ([question], true) => Ok((None, question)),
-            ([file, question], false) => Ok((Some(Path::new(file)), question)),
-            ([_, _], _) => Err(CliError::usage("with --sample give the question alone")),
-            _ => {
-                Err(CliError::usage("a database and a question are wanted")
-                    .hint("to try it without a database: tamis sql --sample QUESTION"))
+        let asked = match (self.first.as_deref(), self.second.as_deref(), self.sample) {
+            (Some(""), Some(_), false) => return Err(CliError::usage("the name of the database is empty")),
+            (Some(file), Some(question), false) => (Some(Path::new(file)), question),
+            (Some(question), None, true) => (None, question),
+            (Some(_), Some(_), true) => return Err(CliError::usage("with --sample give the question alone, without a database")),
+            (None, _, true) => {
+                return Err(CliError::usage("a question is wanted").hint("for instance: tamis sql --sample \"How many books are there?\""));
             }
+            (_, _, false) => {
+                return Err(CliError::usage("a database and a question are wanted: tamis sql DATABASE QUESTION")
+                    .hint("to try it without a database: tamis sql --sample QUESTION"));
+            }
+        };
+        match asked.1.trim().is_empty() {
+            true => Err(CliError::usage("the question is empty").hint("ask in English, in quotes: \"How many books are there?\"")),
+            false => Ok(asked),
         }
     }
+}
+
+fn count() -> ValueParser {
+    ValueParser::new(|text: &str| text.parse::<usize>().map_err(|_| "a whole number from 0 is wanted"))
 }
 
 fn factor() -> ValueParser {

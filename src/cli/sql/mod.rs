@@ -8,13 +8,15 @@ pub use args::SqlArgs;
 
 use super::CliError;
 use super::files::{Output, json_bytes, read_text};
+use super::generate::{deaths, of_decoding};
 use super::model::Model;
 use super::progress::Progress;
 use super::screen::look;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tamis::constraint::sql::SqlOptions;
-use tamis::database::{Database, DatabaseError, Executes};
+use tamis::database::{Database, Executes};
 use tamis::report::Look;
 use tamis::text_to_sql::{SqlExample, TextToSql, answers};
 
@@ -22,7 +24,7 @@ use tamis::text_to_sql::{SqlExample, TextToSql, answers};
 pub fn run(args: &SqlArgs) -> Result<ExitCode, CliError> {
     let output = Output::new("--output", args.output.clone())?;
     let (file, question) = args.question()?;
-    let database = Arc::new(file.map_or_else(Database::sample, Database::open).map_err(unreadable)?);
+    let database = Arc::new(file.map_or_else(sample, open)?);
     let examples = args.examples.as_deref().map_or_else(|| Ok(Vec::new()), read_examples)?;
     let examples = examples.into_iter().map(|logged| logged.example);
     let options = SqlOptions::profile(args.profile.into());
@@ -42,7 +44,7 @@ pub fn run(args: &SqlArgs) -> Result<ExitCode, CliError> {
         live.step(step, tokens);
     });
     drop(live);
-    let posterior = posterior.map_err(super::generate::of_decoding)?;
+    let posterior = posterior.map_err(of_decoding)?;
     let found = answers(&posterior, (!args.dry_run).then_some(&*database));
     if args.json {
         output.write(&json_bytes(&show::to_json(question, &database, &found, &posterior)))?;
@@ -51,14 +53,31 @@ pub fn run(args: &SqlArgs) -> Result<ExitCode, CliError> {
         output.write(show::to_text(&found, &posterior, look).as_bytes())?;
     }
     if found.is_empty() {
-        let message = format!("no query: all {} particles died", args.particles);
-        return Err(CliError::impossible(message).hint("allow longer queries with --max-tokens, or more particles"));
+        let error = CliError::impossible(format!("no query: {}", deaths(&posterior, args.max_tokens)));
+        return Err(error.hint(match posterior.deaths.first() {
+            Some(last) if last.out_of_tokens => "allow longer queries with --max-tokens",
+            _ => "try more particles (-n), another --seed, or a --profile with more of SQL",
+        }));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn unreadable(error: DatabaseError) -> CliError {
-    CliError::usage(error.to_string())
+fn open(file: &Path) -> Result<Database, CliError> {
+    Database::open(file).map_err(|error| {
+        CliError::usage(error.to_string()).hint("give a SQLite file with tables; to try it without one: tamis sql --sample QUESTION")
+    })
+}
+
+fn sample() -> Result<Database, CliError> {
+    Database::sample()
+        .map_err(|error| CliError::failure(error.to_string()).hint("TMPDIR names the folder for it; it must be one that can be written"))
+}
+
+/// What is wrong in a line of JSON. (The parser would call it line 1.)
+fn not_json(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let what = message.split(" at line ").next().unwrap_or_default();
+    format!("no JSON: {what} in column {}", error.column())
 }
 
 /// An example of a log of queries.
@@ -69,13 +88,13 @@ pub struct Logged {
 }
 
 /// Reads JSON lines of `{"question": ..., "query": ...}`, each perhaps with a `"db_id"`.
-pub fn read_examples(path: &std::path::Path) -> Result<Vec<Logged>, CliError> {
+pub fn read_examples(path: &Path) -> Result<Vec<Logged>, CliError> {
     let text = read_text(path)?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(number, line)| {
             let wrong = |why: &str| CliError::usage(format!("{}, line {}: {why}", path.display(), number + 1));
-            let value: serde_json::Value = serde_json::from_str(line).map_err(|error| wrong(&error.to_string()))?;
+            let value: serde_json::Value = serde_json::from_str(line).map_err(|error| wrong(&not_json(&error)))?;
             match (value["question"].as_str(), value["query"].as_str()) {
                 (Some(question), Some(query)) => Ok(Logged {
                     example: SqlExample { question: question.into(), query: query.into() },

@@ -20,7 +20,13 @@ const MARGIN: &str = "         ";
 pub fn to_text(answers: &[SqlAnswer], posterior: &Posterior, look: Look) -> String {
     let mut out = String::new();
     let queries: usize = answers.iter().map(|answer| answer.queries.len()).sum();
-    let _ = writeln!(out, "{} from {}:", count(answers.len(), "answer", "answers"), count(queries, "distinct query", "distinct queries"));
+    let is_executed = answers.iter().any(|answer| answer.rows.is_some());
+    let _ = match is_executed {
+        true => {
+            writeln!(out, "{} from {}:", count(answers.len(), "answer", "answers"), count(queries, "distinct query", "distinct queries"))
+        }
+        false => writeln!(out, "{}, not executed:", count(answers.len(), "query", "queries")),
+    };
     let likely = answers.iter().take(look.candidates).take_while(|answer| answer.probability >= LEAST).count().max(1);
     let (shown, rest) = answers.split_at(likely.min(answers.len()));
     for answer in shown {
@@ -31,8 +37,8 @@ pub fn to_text(answers: &[SqlAnswer], posterior: &Posterior, look: Look) -> Stri
     }
     if !rest.is_empty() {
         let probability = rest.iter().map(|answer| answer.probability).sum();
-        let _ =
-            writeln!(out, "\n{}  in {} (--json lists all)", percent(probability), count(rest.len(), "further answer", "further answers"));
+        let further = if is_executed { ["further answer", "further answers"] } else { ["further query", "further queries"] };
+        let _ = writeln!(out, "\n{}  in {} (--json lists all)", percent(probability), count(rest.len(), further[0], further[1]));
     }
     let _ = writeln!(
         out,
@@ -53,10 +59,11 @@ fn details(answer: &SqlAnswer, width: usize) -> Vec<String> {
         lines.push(format!("by clause: {}", shares.join(" | ")));
     }
     let alike = &answer.queries[1..];
-    lines.extend(alike.iter().take(ALIKE).map(|(query, probability)| format!("same answer,{}: {query}", percent(*probability))));
+    let same = if answer.rows.is_some() { "same answer" } else { "same query" };
+    lines.extend(alike.iter().take(ALIKE).map(|(query, probability)| format!("{same},{}: {query}", percent(*probability))));
     if let Some(more) = alike.get(ALIKE..).filter(|more| !more.is_empty()) {
         let probability = more.iter().map(|(_, probability)| probability).sum();
-        lines.push(format!("same answer,{}: {}", percent(probability), count(more.len(), "further query", "further queries")));
+        lines.push(format!("{same},{}: {}", percent(probability), count(more.len(), "further query", "further queries")));
     }
     match &answer.rows {
         Some(Ok(rows)) => lines.extend(table(rows, width)),

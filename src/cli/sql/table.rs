@@ -30,6 +30,7 @@ pub fn table(rows: &SqlRows, width: usize) -> Vec<String> {
     let mut left_out = Vec::new();
     match (rows.rows.len() - shown.len(), rows.truncated) {
         (0, _) => {}
+        (1, false) => left_out.push("1 more row".into()),
         (more, false) => left_out.push(format!("{more} more rows")),
         (more, true) => left_out.push(format!("more than {more} more rows")),
     }

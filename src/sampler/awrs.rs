@@ -27,7 +27,8 @@
 //! Two sound shortcuts. Labels known from other particles and steps at the same constraint state count
 //! as seen: refused ones are not proposed, allowed ones are part of A. (Unlikely ones are left where they are:
 //! should one be drawn, its label costs no question.) And after `max_rejects` refusals the whole mask is
-//! computed, and X drawn from it, which is proper because the decision looks only at tokens already drawn. (It would *not* be proper for the geometric estimator: see `geometric.rs`.)
+//! computed, and X drawn from it, which is proper because the decision looks only at tokens already drawn.
+//! (It would *not* be proper for the geometric estimator: see `geometric.rs`.)
 
 use super::masked::exact;
 use super::search::{First, first_accepted};

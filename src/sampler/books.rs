@@ -4,10 +4,11 @@
 //! gone. Every sampler keeps these books, whatever its estimate: they are where the certain bounds of Z
 //! come from.
 
-use super::search::allowed_beside;
+use super::search::{UNLIKELY, worth_a_look};
 use super::{DrawRecord, Known, Labels};
 use crate::next_token::Walk;
 use crate::vocab::TokenId;
+use std::ops::Range;
 
 /// The books of a draw.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,7 +29,7 @@ pub(super) struct Books {
 
 impl Books {
     /// The books when `token` was accepted: it and the tokens known to be allowed are seen, and taken off
-    /// the walk, but for those that are nothing beside it.
+    /// the walk, but for those that are nothing beside the others.
     pub(super) fn open(walk: &mut dyn Walk, labels: &dyn Labels, token: TokenId, rejects: u32) -> Self {
         let mut books = Self { rejects, refused_tokens: rejects as usize, ..Self::default() };
         books.see_allowed(walk.mass(token));
@@ -36,14 +37,23 @@ impl Books {
         if let Known::Some { allowed, refused } = labels.known() {
             // Labels that remember have those refused just now among the others.
             books.refused_tokens = books.refused_tokens.max(refused.len());
-            let known = allowed_beside(walk, allowed, token);
-            for known in &known {
-                books.see_allowed(walk.mass(*known));
-            }
-            walk.remove_all(&known);
+            books.see_known(walk, allowed, token, UNLIKELY..f64::INFINITY);
+            // Where those were few: also such as are something beside them.
+            books.see_known(walk, allowed, token, UNLIKELY * books.allowed..UNLIKELY);
         }
         books.unseen = walk.remaining();
         books
+    }
+
+    /// Sees the tokens of `allowed` that may have a probability in `range`, but for `token`, and takes them off the
+    /// walk.
+    fn see_known(&mut self, walk: &mut dyn Walk, allowed: &[TokenId], token: TokenId, range: Range<f64>) {
+        let mut known = worth_a_look(walk, allowed, range);
+        known.retain(|known| *known != token);
+        for known in &known {
+            self.see_allowed(walk.mass(*known));
+        }
+        walk.remove_all(&known);
     }
 
     /// What the draw learnt, with the estimate of Z that it uses.

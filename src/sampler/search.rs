@@ -4,6 +4,7 @@ use super::{Known, Labels};
 use crate::next_token::Walk;
 use crate::vocab::TokenId;
 use smallvec::SmallVec;
+use std::ops::Range;
 
 /// How the search for the first allowed token ended.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +41,7 @@ pub(super) fn first_accepted(walk: &mut dyn Walk, labels: &mut dyn Labels, budge
 
 /// A probability not worth a look: where much is known of a state, most of it is of tokens that this row gives
 /// next to nothing, and lies where the masses would have to be made, or fetched, only to find that out.
-const UNLIKELY: f64 = 1e-4;
+pub(super) const UNLIKELY: f64 = 1e-4;
 
 /// Takes the tokens known to be refused off the walk, but for unlikely ones among likely others, which may be
 /// drawn and are then refused without a question. Whether all labels are known, so that only allowed tokens
@@ -52,7 +53,7 @@ pub(super) fn leave_out_known(walk: &mut dyn Walk, labels: &dyn Labels) -> bool 
             true
         }
         Known::Some { refused, .. } => {
-            walk.remove_all(&worth_a_look(walk, refused, UNLIKELY));
+            walk.remove_all(&worth_a_look(walk, refused, UNLIKELY..f64::INFINITY));
             if walk.remaining() < 0.5 {
                 walk.remove_all(refused);
             }
@@ -61,13 +62,7 @@ pub(super) fn leave_out_known(walk: &mut dyn Walk, labels: &dyn Labels) -> bool 
     }
 }
 
-/// The tokens known to be allowed that count next to `token`, which was found.
-pub(super) fn allowed_beside(walk: &dyn Walk, allowed: &[TokenId], token: TokenId) -> SmallVec<[TokenId; 32]> {
-    let mut likely = worth_a_look(walk, allowed, UNLIKELY * walk.mass(token));
-    likely.retain(|known| *known != token);
-    likely
-}
-
-fn worth_a_look(walk: &dyn Walk, tokens: &[TokenId], least: f64) -> SmallVec<[TokenId; 32]> {
-    tokens.iter().copied().filter(|token| walk.mass_bound(*token) >= least).collect()
+/// The tokens that may have a probability in `range`.
+pub(super) fn worth_a_look(walk: &dyn Walk, tokens: &[TokenId], range: Range<f64>) -> SmallVec<[TokenId; 32]> {
+    tokens.iter().copied().filter(|token| range.contains(&walk.mass_bound(*token))).collect()
 }

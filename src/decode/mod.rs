@@ -240,13 +240,17 @@ impl<C: Constraint> ConstrainedDecoding<C> {
         if let Some(problem) = self.truncation.problem() {
             return Err(DecodeError::options(problem));
         }
-        let limit = model.context_length();
-        if prompt.len().saturating_add(self.max_tokens) > limit {
+        let (limit, length) = (model.context_length(), prompt.len());
+        if length >= limit {
+            let problem =
+                format!("the prompt has {length} tokens, but the model's context holds {limit}, the answer included; shorten the prompt");
+            return Err(LmError::too_long(problem).into());
+        }
+        if length.saturating_add(self.max_tokens) > limit {
             return Err(LmError::too_long(format!(
-                "the prompt has {} tokens and the answer may have {}, but the model's context holds {limit}; shorten the prompt or lower the token limit to {}",
-                prompt.len(),
+                "the prompt has {length} tokens and the answer may have {}, but the model's context holds {limit}; shorten the prompt or lower the token limit to {}",
                 self.max_tokens,
-                limit.saturating_sub(prompt.len()),
+                limit - length,
             ))
             .into());
         }

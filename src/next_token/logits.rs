@@ -199,30 +199,83 @@ impl Wide for Keep<'_> {
 
 /// The sum of masses: in sixteen lanes, then of these.
 pub(super) fn sum(masses: &[f64]) -> f64 {
-    let mut lanes = [0.0; LANES];
-    let (whole, rest) = masses.as_chunks::<LANES>();
-    for masses in whole {
-        for lane in 0..LANES {
-            lanes[lane] += masses[lane];
+    simd::run(Sum(masses))
+}
+
+struct Sum<'a>(&'a [f64]);
+
+impl Wide for Sum<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<V: Vector>(self) -> f64 {
+        let mut lanes = V::splat(0.0).to_doubles();
+        for masses in self.0.chunks(LANES) {
+            lanes = V::add_doubles(lanes, load_part::<V>(masses));
         }
+        fold_halves(V::store_doubles(lanes), |a, b| a + b)
     }
-    for (lane, mass) in lanes.iter_mut().zip(rest) {
-        *lane += mass;
-    }
-    fold_halves(lanes, |a, b| a + b)
 }
 
 /// The place of the largest of some masses, the first where several are equal; `None` where all are zero.
 pub(super) fn largest(masses: &[f64]) -> Option<usize> {
-    let mut lanes = [0.0f64; LANES];
-    let (whole, rest) = masses.as_chunks::<LANES>();
-    for masses in whole {
-        for lane in 0..LANES {
-            lanes[lane] = if masses[lane] > lanes[lane] { masses[lane] } else { lanes[lane] };
+    let largest = simd::run(LargestMass(masses));
+    if largest > 0.0 { masses.iter().position(|mass| *mass == largest) } else { None }
+}
+
+struct LargestMass<'a>(&'a [f64]);
+
+impl Wide for LargestMass<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<V: Vector>(self) -> f64 {
+        let mut lanes = V::splat(0.0).to_doubles();
+        for masses in self.0.chunks(LANES) {
+            lanes = V::max_doubles(load_part::<V>(masses), lanes);
+        }
+        fold_halves(V::store_doubles(lanes), f64::max)
+    }
+}
+
+/// How many whole blocks of sixteen masses, laid end to end, lie before `position`, and what is left of it.
+///
+/// Blocks are passed over by their sums: one subtraction waits for the last, sums wait for nothing.
+pub(super) fn pass_blocks(masses: &[f64], position: f64) -> (usize, f64) {
+    simd::run(PassBlocks(masses, position))
+}
+
+struct PassBlocks<'a>(&'a [f64], f64);
+
+impl Wide for PassBlocks<'_> {
+    type Output = (usize, f64);
+
+    #[inline(always)]
+    fn run<V: Vector>(self) -> (usize, f64) {
+        let (mut passed, mut rest) = (0, self.1);
+        for block in self.0.chunks(LANES) {
+            let sum = fold_halves(V::store_doubles(load_part::<V>(block)), |a, b| a + b);
+            if rest < sum {
+                break;
+            }
+            rest -= sum;
+            passed += 1;
+        }
+        (passed, rest)
+    }
+}
+
+/// Up to sixteen masses, then zeros.
+#[inline(always)]
+fn load_part<V: Vector>(masses: &[f64]) -> V::Doubles {
+    match masses.first_chunk() {
+        Some(masses) => V::load_doubles(masses),
+        None => {
+            let mut lanes = [0.0; LANES];
+            lanes[..masses.len()].copy_from_slice(masses);
+            V::load_doubles(&lanes)
         }
     }
-    let largest = rest.iter().copied().chain([fold_halves(lanes, f64::max)]).fold(0.0, f64::max);
-    if largest > 0.0 { masses.iter().position(|mass| *mass == largest) } else { None }
 }
 
 struct Largest<'a>(&'a [f32]);

@@ -207,16 +207,8 @@ struct Found {
 /// Where `position` lies in the masses laid end to end. Where rounding carries it past them all: in the
 /// last that is positive.
 fn place_at(masses: &[f64], position: f64) -> Option<Found> {
-    // Blocks are passed over by their sums: one subtraction waits for the last, sums wait for nothing.
-    let (mut passed, mut rest) = (0, position);
-    for block in masses.chunks(LANES) {
-        let sum = logits::sum(block);
-        if rest < sum {
-            break;
-        }
-        rest -= sum;
-        passed += block.len();
-    }
+    let (blocks, mut rest) = logits::pass_blocks(masses, position);
+    let passed = (blocks * LANES).min(masses.len());
     let block = &masses[passed..masses.len().min(passed + LANES)];
     let mut found = None;
     for (place, mass) in block.iter().enumerate().filter(|(_, mass)| **mass > 0.0) {

@@ -80,6 +80,11 @@ impl ConstraintError {
         self.kind == Kind::Unsatisfiable
     }
 
+    /// Whether the definition is right but takes more memory or work than its limit.
+    pub fn is_too_large(&self) -> bool {
+        self.kind == Kind::TooLarge
+    }
+
     /// Whether the constraint failed while it was asked, and not when it was made.
     pub fn is_failure(&self) -> bool {
         self.kind == Kind::Failed

@@ -7,7 +7,7 @@ use super::cpu::CpuEngine;
 use super::cuda::CudaEngine;
 use super::engine::Engine;
 use super::folder::ModelFolder;
-use super::kernels::Matrix;
+use super::kernels::{Arena, Matrix};
 use super::memory;
 use super::metadata;
 use super::model::CandleOptions;
@@ -56,7 +56,9 @@ impl ModelFiles {
         match options.device.cuda()? {
             None => {
                 memory::check(source.memory(), memory::available())?;
-                let matrix = |stored: Stored<'_>, rows, columns| Matrix::from_ggml(stored.format, rows, columns, stored.bytes, &pool);
+                let arena = Arena::default();
+                let matrix =
+                    |stored: Stored<'_>, rows, columns| Matrix::from_ggml(stored.format, rows, columns, stored.bytes, &arena, &pool);
                 let weights = Weights::read(source, &config, &matrix)?;
                 Ok(Box::new(CpuEngine::new(config, weights, pool)))
             }

@@ -6,6 +6,7 @@
 //! The only unsafe operations are loads through the pointer of an array of the vector's size.
 
 use super::activations::QuantisedBlock;
+use super::fetch_ahead;
 use super::format::{BLOCK, Format, TILE};
 use std::arch::x86_64::*;
 
@@ -15,6 +16,7 @@ pub(super) fn dot<F: Format, const M: usize>(tile: &[u8], rows: [&[QuantisedBloc
     let layout = F::LAYOUT;
     let mut totals = [_mm512_setzero_ps(); M];
     for (block, bytes) in tile.chunks_exact(layout.block_bytes()).enumerate() {
+        fetch_ahead::<F>(bytes);
         let inputs: [&QuantisedBlock; M] = std::array::from_fn(|m| &rows[m][block]);
         for part in 0..layout.scales {
             let sums = integer_sums::<F, M>(bytes, part, inputs);

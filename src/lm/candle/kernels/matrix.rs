@@ -1,6 +1,7 @@
 //! Matrices of weights: repacking, products, single rows.
 
 use super::activations::{Activations, Row};
+use super::arena::{Arena, Bytes};
 use super::format::{BLOCK, Block, Format, Layout, Quantisation, TILE, with_format};
 use super::pool::Pool;
 #[cfg(target_arch = "x86_64")]
@@ -27,7 +28,7 @@ pub(crate) struct Matrix {
 /// Tiles of [`TILE`] rows; the last one is filled up with zeros.
 enum Weights {
     /// As [`Layout`] tells.
-    Quantised { quantisation: Quantisation, bytes: Vec<u8> },
+    Quantised { quantisation: Quantisation, bytes: Bytes },
     /// `[column][row]`; formats that are not quantised become `f32`.
     Float { values: Vec<f32> },
 }
@@ -36,14 +37,21 @@ impl Matrix {
     /// Repacks a matrix of a GGUF file. `bytes` holds its rows end to end.
     ///
     /// # Errors
-    /// If the format is none that tamis reads.
+    /// If the format is none that tamis reads, or there is too little memory.
     ///
     /// # Panics
     /// If the rows are not made up of whole blocks, or `bytes` is shorter than the matrix.
-    pub(crate) fn from_ggml(format: GgmlDType, rows: usize, columns: usize, bytes: &[u8], pool: &Pool) -> Result<Self, LmError> {
+    pub(crate) fn from_ggml(
+        format: GgmlDType,
+        rows: usize,
+        columns: usize,
+        bytes: &[u8],
+        arena: &Arena,
+        pool: &Pool,
+    ) -> Result<Self, LmError> {
         let float = |element: usize, read: fn(&[u8]) -> f32| repack_floats(rows, columns, bytes, element, read, pool);
         let weights = match (Quantisation::of(format), format) {
-            (Some(quantisation), _) => Weights::Quantised { quantisation, bytes: repack(quantisation, rows, columns, bytes, pool) },
+            (Some(quantisation), _) => Weights::Quantised { quantisation, bytes: repack(quantisation, rows, columns, bytes, arena, pool)? },
             (None, GgmlDType::F32) => float(4, |bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])),
             (None, GgmlDType::F16) => float(2, |bytes| f16::from_le_bytes([bytes[0], bytes[1]]).to_f32()),
             (None, GgmlDType::BF16) => float(2, |bytes| bf16::from_le_bytes([bytes[0], bytes[1]]).to_f32()),
@@ -296,11 +304,11 @@ impl<'a> Output<'a> {
 }
 
 /// Repacks quantised rows into tiles.
-fn repack(quantisation: Quantisation, rows: usize, columns: usize, bytes: &[u8], pool: &Pool) -> Vec<u8> {
+fn repack(quantisation: Quantisation, rows: usize, columns: usize, bytes: &[u8], arena: &Arena, pool: &Pool) -> Result<Bytes, LmError> {
     let layout = quantisation.layout();
     let file_row = quantisation.file_row(columns);
     let tile_bytes = columns / BLOCK * layout.block_bytes();
-    let mut packed = vec![0; rows.div_ceil(TILE) * tile_bytes];
+    let mut packed = arena.bytes(rows.div_ceil(TILE) * tile_bytes)?;
     for_each_tile(&mut packed, tile_bytes, pool, |tile, packed| {
         let rows = (tile * TILE..rows.min((tile + 1) * TILE)).enumerate();
         for (row, number) in rows {
@@ -310,7 +318,7 @@ fn repack(quantisation: Quantisation, rows: usize, columns: usize, bytes: &[u8],
             }
         }
     });
-    packed
+    Ok(packed)
 }
 
 /// Repacks rows of floats, of `element` bytes each, into tiles.
@@ -399,7 +407,7 @@ mod tests {
         let tensor = Tensor::from_vec(noise(rows * columns, 1), (rows, columns), &Device::Cpu).unwrap();
         let tensor = QTensor::quantize(&tensor, format).unwrap();
         let bytes = tensor.data().unwrap().into_owned();
-        let matrix = Matrix::from_ggml(format, rows, columns, &bytes, pool).unwrap();
+        let matrix = Matrix::from_ggml(format, rows, columns, &bytes, &Arena::default(), pool).unwrap();
         let storage = QStorage::from_data(Cow::Owned(bytes), &Device::Cpu, format).unwrap();
         let weights = QTensor::new(storage, (rows, columns)).unwrap().dequantize(&Device::Cpu).unwrap();
         (matrix, weights.flatten_all().unwrap().to_vec1().unwrap())
@@ -488,7 +496,7 @@ mod tests {
         for quantisation in Quantisation::ALL {
             let layout = quantisation.layout();
             let columns = 256;
-            let mut bytes = vec![0; columns / BLOCK * layout.block_bytes()];
+            let mut bytes = Arena::default().bytes(columns / BLOCK * layout.block_bytes()).unwrap();
             for packed in bytes.chunks_exact_mut(layout.block_bytes()) {
                 for row in 0..TILE {
                     let codes = [if row % 2 == 0 { layout.largest_code } else { 0 }; BLOCK];
@@ -529,6 +537,10 @@ mod tests {
     }
 
     fn matrix_or_none(format: GgmlDType, rows: usize, columns: usize, pool: &Pool) -> Matrix {
-        if rows == 0 { Matrix::from_ggml(format, 0, columns, &[], pool).unwrap() } else { matrix(format, rows, columns, pool).0 }
+        if rows == 0 {
+            Matrix::from_ggml(format, 0, columns, &[], &Arena::default(), pool).unwrap()
+        } else {
+            matrix(format, rows, columns, pool).0
+        }
     }
 }

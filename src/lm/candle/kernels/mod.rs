@@ -9,11 +9,13 @@
 //!
 //! A row's result depends on that row alone: not on the batch, and not on the number of threads. Unsafe
 //! code of the forward pass on the CPU is here and in [`crate::simd`]: vector loads and stores, one call into
-//! each vector kernel, the pool's borrowed jobs, and writing an output from several threads.
+//! each vector kernel, the weights' memory (`arena.rs`), the pool's borrowed jobs, and writing an output from
+//! several threads.
 
 #![allow(clippy::needless_range_loop, reason = "kernels index several arrays alike, and indices show it")]
 
 mod activations;
+mod arena;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -27,9 +29,26 @@ mod pool;
 mod portable;
 
 pub(crate) use activations::Activations;
+pub(crate) use arena::Arena;
 #[cfg(feature = "cuda")]
 pub(crate) use dequantise::dequantise;
 #[cfg(test)]
 pub(crate) use format::READ;
 pub(crate) use matrix::{Matrix, Product, multiply};
 pub(crate) use pool::Pool;
+
+/// Has the processor fetch what a pass reads soon after a block of weights: its own foresight ends with a
+/// page, and while it multiplies it cannot look far enough.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn fetch_ahead<F: format::Format>(block: &[u8]) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    /// Some KiB, mostly of the next tile.
+    const BLOCKS: usize = 16;
+    const LINE: usize = 64;
+    let length = F::LAYOUT.block_bytes();
+    for line in (0..length).step_by(LINE) {
+        // SAFETY: nothing is read: an address that is not there is passed over.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(block.as_ptr().wrapping_add(BLOCKS * length + line).cast()) };
+    }
+}

@@ -42,6 +42,19 @@ pub(crate) fn run<W: Wide>(work: W) -> W::Output {
     work.run::<Plain>()
 }
 
+/// Has the processor fetch the values, which are read soon.
+#[inline(always)]
+pub(crate) fn fetch(values: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in values.chunks(LANES) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: nothing is read.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = values;
+}
+
 /// Sixteen `f32`.
 ///
 /// Comparisons are those of the machine: where a lane of either operand is NaN, [`max`](Vector::max) gives
@@ -70,6 +83,9 @@ pub(crate) trait Vector: Copy {
     fn select_less(self, bound: Self, then: Self, otherwise: Self) -> Self;
     /// `self * 2^k`, where `k` was added to [`ROUND`] to give `shifted`. Wrong unless -127 < k < 128.
     fn scale_by_power(self, shifted: Self) -> Self;
+
+    /// The lanes, which are whole numbers from -128 to 127.
+    fn to_bytes(self) -> [i8; LANES];
 
     fn to_doubles(self) -> Self::Doubles;
     /// `self * 2^k` in `f64`, where `k` was added to [`ROUND`] to give `shifted`. Wrong unless
@@ -264,6 +280,11 @@ impl Vector for Plain {
     }
 
     #[inline(always)]
+    fn to_bytes(self) -> [i8; LANES] {
+        self.0.map(|lane| lane as i8)
+    }
+
+    #[inline(always)]
     fn to_doubles(self) -> Self::Doubles {
         self.0.map(f64::from)
     }
@@ -411,6 +432,19 @@ mod x86 {
         }
 
         #[inline(always)]
+        fn to_bytes(self) -> [i8; LANES] {
+            let mut bytes = [0; LANES];
+            unsafe {
+                // Packing keeps the two halves of a register apart: the words come out in the order 0, 2, 1, 3.
+                let words = _mm256_packs_epi32(_mm256_cvtps_epi32(self.0), _mm256_cvtps_epi32(self.1));
+                let words = _mm256_permute4x64_epi64::<0b_11_01_10_00>(words);
+                let packed = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+                _mm_storeu_si128(bytes.as_mut_ptr().cast(), packed);
+            }
+            bytes
+        }
+
+        #[inline(always)]
         fn to_doubles(self) -> Self::Doubles {
             unsafe { self.quarters().map(|quarter| _mm256_cvtps_pd(quarter)) }
         }
@@ -542,6 +576,13 @@ mod x86 {
         }
 
         #[inline(always)]
+        fn to_bytes(self) -> [i8; LANES] {
+            let mut bytes = [0; LANES];
+            unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(self.0))) }
+            bytes
+        }
+
+        #[inline(always)]
         fn to_doubles(self) -> Self::Doubles {
             self.halves().map(|half| unsafe { _mm512_cvtps_pd(half) })
         }
@@ -631,7 +672,7 @@ mod tests {
     struct Everything([f32; LANES], [f32; LANES]);
 
     impl Wide for Everything {
-        type Output = (Vec<[u32; LANES]>, [u64; LANES]);
+        type Output = (Vec<[u32; LANES]>, [u64; LANES], [i8; LANES]);
 
         #[inline(always)]
         fn run<V: Vector>(self) -> Self::Output {
@@ -661,7 +702,8 @@ mod tests {
             let scaled = factor.scale_doubles_by_power(shifted);
             let doubles = V::add_doubles(V::mul_doubles(a.to_doubles(), scaled), V::max_doubles(a.to_doubles(), b.to_doubles()));
             let doubles = V::keep_doubles(V::load_doubles(&V::store_doubles(doubles)), self.0[0].to_bits() as u16 ^ 0x5a3c);
-            (results.map(bits).to_vec(), V::store_doubles(doubles).map(f64::to_bits))
+            let whole = a.mul(V::splat(5.0)).add(V::splat(ROUND)).sub(V::splat(ROUND));
+            (results.map(bits).to_vec(), V::store_doubles(doubles).map(f64::to_bits), whole.to_bytes())
         }
     }
 
@@ -673,7 +715,7 @@ mod tests {
             let plain = Everything(a, b).run::<Plain>();
             #[cfg(target_arch = "x86_64")]
             for output in x86::same_on_all(|| Everything(a, b)) {
-                assert_eq!(output.1, plain.1);
+                assert_eq!((output.1, output.2), (plain.1, plain.2));
                 for (number, (output, plain)) in output.0.iter().zip(&plain.0).enumerate() {
                     // The exponential fuses where the machine can.
                     let near = |a: u32, b: u32| (f32::from_bits(a) / f32::from_bits(b) - 1.0).abs() < 4e-7;

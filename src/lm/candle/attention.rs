@@ -143,11 +143,11 @@ impl Wide for Task<'_> {
                 [] => break,
                 // Two pages at once: each element of a query is loaded for both.
                 [run, next, rest @ ..] if V::SUMS > 4 && next.page == run.page + 1 && next.rows == run.rows => {
-                    place.score::<V, 2>([run, next], queries, scores);
+                    place.score::<V, 2>([run, next], rest, queries, scores);
                     rest
                 }
                 [run, rest @ ..] => {
-                    place.score::<V, 1>([run], queries, scores);
+                    place.score::<V, 1>([run], rest, queries, scores);
                     rest
                 }
             };
@@ -164,7 +164,10 @@ impl Wide for Task<'_> {
             }
         }
         let output = self.output;
-        for run in &runs {
+        for (number, run) in runs.iter().enumerate() {
+            if let Some(next) = runs.get(number + 1) {
+                simd::fetch(next.values());
+            }
             place.mix::<V>(run, scores, output);
         }
         for (output, sum) in output.chunks_exact_mut(size).zip(sums) {
@@ -185,6 +188,16 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// `[element][position]`.
+    fn keys(&self) -> &[[f32; PAGE]] {
+        self.block[..self.block.len() / 2].as_chunks().0
+    }
+
+    /// `[position][element]`.
+    fn values(&self) -> &[f32] {
+        &self.block[self.block.len() / 2..]
+    }
+
     /// Its lines: a line is a head of a row.
     fn lines(&self, group: usize) -> Range<usize> {
         self.rows.start * group..self.rows.end * group
@@ -203,12 +216,17 @@ struct Place {
 }
 
 impl Place {
-    /// The scores of a run's lines with the keys of `P` neighbouring pages.
+    /// The scores of a run's lines with the keys of `P` neighbouring pages. Those of the next two are fetched
+    /// meanwhile.
     #[inline(always)]
-    fn score<V: Vector, const P: usize>(&self, runs: [&Run<'_>; P], queries: &[f32], scores: &mut [f32]) {
+    fn score<V: Vector, const P: usize>(&self, runs: [&Run<'_>; P], next: &[Run<'_>], queries: &[f32], scores: &mut [f32]) {
         let Self { size, stride, .. } = *self;
-        let keys = runs.map(|run| run.block[..PAGE * size].as_chunks().0);
+        let keys = runs.map(Run::keys);
+        let mut next = next.iter().take(2);
         for lines in simd::pieces(runs[0].lines(self.group), V::SUMS) {
+            if let Some(next) = next.next() {
+                simd::fetch(next.keys().as_flattened());
+            }
             let queries = &queries[lines.start * size..lines.end * size];
             let scores = &mut scores[lines.start * stride + (runs[0].page - self.first) * PAGE..];
             match lines.len() {
@@ -225,7 +243,7 @@ impl Place {
     #[inline(always)]
     fn mix<V: Vector>(&self, run: &Run<'_>, scores: &[f32], output: &mut [f32]) {
         let Self { size, stride, .. } = *self;
-        let values = &run.block[PAGE * size..];
+        let values = run.values();
         for lines in simd::pieces(run.lines(self.group), V::SUMS) {
             let output = &mut output[lines.start * size..lines.end * size];
             let scores = &scores[lines.start * stride + (run.page - self.first) * PAGE..];
@@ -302,13 +320,22 @@ fn mix<V: Vector, const M: usize>(probs: &[f32], stride: usize, values: &[f32], 
         mix_columns::<V, M, 2>(probs, values, size, start, output);
         start += 2 * LANES;
     }
-    while start < size {
+    while start + LANES <= size {
         mix_columns::<V, M, 1>(probs, values, size, start, output);
         start += LANES;
     }
+    // Heads are seldom of other sizes than whole vectors.
+    for element in start..size {
+        for m in 0..M {
+            let sum = &mut output[m * size + element];
+            for (prob, values) in probs[m].iter().zip(values.chunks_exact(size)) {
+                *sum = simd::multiply_add::<V>(values[element], *prob, *sum);
+            }
+        }
+    }
 }
 
-/// The same for `C` vectors of elements from `start` on; the last may be cut off.
+/// The same for `C` whole vectors of elements from `start` on.
 #[inline(always)]
 fn mix_columns<V: Vector, const M: usize, const C: usize>(
     probs: [&[f32; PAGE]; M],
@@ -317,10 +344,15 @@ fn mix_columns<V: Vector, const M: usize, const C: usize>(
     start: usize,
     output: &mut [f32],
 ) {
-    let part = |line: usize, column: usize| line * size + start + column * LANES..line * size + size.min(start + (column + 1) * LANES);
-    let mut sums: [[V; C]; M] = std::array::from_fn(|m| std::array::from_fn(|column| V::load_part(&output[part(m, column)], 0.0)));
+    // A call for a part of a vector would have all sums put away.
+    let whole = "the vector is within the head";
+    let mut sums: [[V; C]; M] = std::array::from_fn(|m| {
+        let outputs = &output[m * size + start..][..C * LANES];
+        std::array::from_fn(|column| V::load(outputs[column * LANES..].first_chunk().expect(whole)))
+    });
     for position in 0..PAGE {
-        let values: [V; C] = std::array::from_fn(|column| V::load_part(&values[part(position, column)], 0.0));
+        let values = &values[position * size + start..][..C * LANES];
+        let values: [V; C] = std::array::from_fn(|column| V::load(values[column * LANES..].first_chunk().expect(whole)));
         for m in 0..M {
             let prob = V::splat(probs[m][position]);
             for column in 0..C {
@@ -329,8 +361,9 @@ fn mix_columns<V: Vector, const M: usize, const C: usize>(
         }
     }
     for (m, sums) in sums.into_iter().enumerate() {
+        let outputs = &mut output[m * size + start..][..C * LANES];
         for (column, sums) in sums.into_iter().enumerate() {
-            sums.store_part(&mut output[part(m, column)]);
+            sums.store(outputs[column * LANES..].first_chunk_mut().expect(whole));
         }
     }
 }

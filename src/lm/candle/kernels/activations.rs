@@ -6,7 +6,7 @@
 
 use super::format::BLOCK;
 use super::pool::Pool;
-use crate::simd::{self, LANES, ROUND, Vector, Wide, fold_halves};
+use crate::simd::{self, LANES, ROUND, Vector, Wide};
 
 /// Fewer values than this are faster done by one thread than handed to another.
 const SERIAL: usize = 8192;
@@ -120,11 +120,10 @@ fn quantised<V: Vector>(values: &[f32; BLOCK]) -> QuantisedBlock {
     let inverse = if (1.0 / scale).is_finite() { 1.0 / scale } else { 0.0 };
     let mut block = QuantisedBlock { scale, ..QuantisedBlock::default() };
     for (half, values) in [first, second].into_iter().enumerate() {
-        let mut rounded = [0.0; LANES];
-        values.mul(V::splat(inverse)).add(V::splat(ROUND)).store(&mut rounded);
-        let codes = rounded.map(|code| (code.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32));
-        block.sums[half] = fold_halves(codes, |a, b| a + b);
-        for (word, codes) in block.codes[half * LANES / 4..].iter_mut().zip(codes.as_chunks::<4>().0) {
+        let whole = values.mul(V::splat(inverse)).add(V::splat(ROUND)).sub(V::splat(ROUND));
+        // Exact: no more than sixteen times 127.
+        block.sums[half] = whole.sum() as i32;
+        for (word, codes) in block.codes[half * LANES / 4..].iter_mut().zip(whole.to_bytes().as_chunks::<4>().0) {
             *word = i32::from_le_bytes(codes.map(|code| code as u8));
         }
     }

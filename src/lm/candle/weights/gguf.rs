@@ -79,6 +79,10 @@ impl WeightSource for GgufFile {
         // What does not lie in the file is an error later.
         self.content.tensor_infos.keys().filter_map(|name| self.find(name).ok()?).map(Stored::memory).sum()
     }
+
+    fn release(&self, stored: Stored<'_>) {
+        mapped::release(&self.map, stored.bytes);
+    }
 }
 
 /// Reads a header, and stops at an alignment of zero, by which candle would divide.

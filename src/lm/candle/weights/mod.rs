@@ -32,6 +32,9 @@ pub(super) trait WeightSource {
     /// The bytes of memory that all tensors will take.
     fn memory(&self) -> u64;
 
+    /// The tensor has been taken, and its bytes in the file need no memory any more.
+    fn release(&self, stored: Stored<'_>);
+
     /// What must be added to the weights of norms.
     fn norm_offset(&self) -> f32 {
         0.0
@@ -133,8 +136,10 @@ impl<M> Reader<'_, M> {
     }
 
     fn optional_matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Option<M>, LmError> {
-        let stored = self.checked(name, &[rows, columns])?;
-        stored.map(|stored| (self.make)(stored, rows, columns)).transpose()
+        let Some(stored) = self.checked(name, &[rows, columns])? else { return Ok(None) };
+        let matrix = (self.make)(stored, rows, columns)?;
+        self.source.release(stored);
+        Ok(Some(matrix))
     }
 
     fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<M, LmError> {

@@ -146,6 +146,10 @@ impl WeightSource for SafetensorsFiles {
         self.spellings().into_iter().filter_map(|spelling| self.stored(spelling).ok()?).map(Stored::memory).sum()
     }
 
+    fn release(&self, stored: Stored<'_>) {
+        self.files.iter().for_each(|file| mapped::release(&file.map, stored.bytes));
+    }
+
     fn norm_offset(&self) -> f32 {
         if self.gemma { 1.0 } else { 0.0 }
     }

@@ -379,9 +379,10 @@ mod tests {
     #[test]
     fn attention_mixes_values_by_the_weights_that_are_told() {
         const LENGTH: usize = 20;
-        let (size, group) = (32, 3);
-        let rope = Rope { base: 1e4, dimensions: size, factor: 1.0, pairing: Pairing::Halves };
-        for window in [None, Some(7)] {
+        let group = 3;
+        // Whole vectors, and a part of one.
+        for (size, window) in [(32, None), (32, Some(7)), (40, None), (21, Some(7))] {
+            let rope = Rope { base: 1e4, dimensions: size, factor: 1.0, pairing: Pairing::Halves };
             let config = Config {
                 architecture: "test".into(),
                 layers: 1,

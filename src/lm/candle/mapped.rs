@@ -26,3 +26,23 @@ pub(super) fn release(map: &Mmap, part: &[u8]) {
     #[cfg(not(unix))]
     let _ = start;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_released_can_be_read_again() {
+        let path = std::env::temp_dir().join(format!("tamis-mapped-{}", std::process::id()));
+        let written: Vec<u8> = (0..100_000u32).map(|i| (i % 251) as u8).collect();
+        std::fs::write(&path, &written).unwrap();
+        let mapped = map(&path).unwrap();
+        // From within a page to the end, nothing, all, and what is of no file.
+        for part in [&mapped[5_000..], &mapped[7..7], &mapped[..], &written[..10]] {
+            release(&mapped, part);
+            assert_eq!(mapped[..], written[..]);
+        }
+        drop(mapped);
+        std::fs::remove_file(&path).unwrap();
+    }
+}

@@ -297,5 +297,8 @@ mod tests {
         for large in ["(?:.{1000}){1000}", r"(?:.{0,63}\.){1,127}|\p{Lu}", "(?:.*)(?:foo|bar).{0,200}(?s:.*)"] {
             assert!(Regex::new(large).unwrap_err().is_too_large());
         }
+        // Here work is what runs out: memory would, ten times later.
+        let error = Regex::new(r"(?:.{0,63}\.){1,127}|\p{Lu}").unwrap_err().to_string();
+        assert!(error.contains("size limit of") && !error.contains(&Regex::SIZE_LIMIT.to_string()), "{error}");
     }
 }

@@ -42,7 +42,21 @@ mod tests {
             release(&mapped, part);
             assert_eq!(mapped[..], written[..]);
         }
+        #[cfg(target_os = "linux")]
+        assert!(resident_kilobytes(&mapped) > 0);
+        release(&mapped, &mapped);
+        #[cfg(target_os = "linux")]
+        assert_eq!(resident_kilobytes(&mapped), 0);
         drop(mapped);
         std::fs::remove_file(&path).unwrap();
+    }
+
+    /// How much of a mapping is in this process's memory.
+    #[cfg(target_os = "linux")]
+    fn resident_kilobytes(map: &Mmap) -> usize {
+        let all = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let own = all.split_once(&format!("\n{:08x}-", map.as_ptr().addr())).expect("the mapping is listed").1;
+        let line = own.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 }

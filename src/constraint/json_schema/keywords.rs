@@ -271,7 +271,7 @@ fn keyword<'a>(
         }
         _ => {
             return Err(ConstraintError::unsupported(format!(
-                "`{name}` is no keyword of this version of JSON Schema; if it only describes, allow unknown keywords"
+                "`{name}` is no keyword of this version of JSON Schema; if it only describes, allow it with `unknown_keywords` (`--unknown-keywords`)"
             ))
             .at(at));
         }

@@ -3,6 +3,7 @@
 // Each computes a row from that row alone, in one fixed order: sums are cut in the same places whatever the
 // batch, so that a row's bits do not depend on its neighbours. Weights are f16, everything else is f32.
 // `kernels.ptx` is made from this file by `compile`; `launch.rs` is the only caller and knows the shapes.
+// `tests/cuda_kernels` compiles this very file for the CPU and holds its arithmetic against plain references.
 
 #include <cuda_fp16.h>
 
@@ -68,6 +69,8 @@ extern "C" __global__ void rms_norm(const float *input, const float *weight, flo
   }
 }
 
+// What is an instruction of the device alone has another definition there.
+#ifdef __CUDACC__
 // To the precision of the tensor cores: ten bits after the point.
 __device__ u32 to_tf32(float value) {
   u32 bits;
@@ -82,6 +85,7 @@ __device__ void multiply_add(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2]
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
+#endif
 
 // output[row][out] (+)= sum over inputs of activations[row][in] * weights[out][in], + bias[out].
 //

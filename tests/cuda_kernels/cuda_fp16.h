@@ -50,13 +50,20 @@ inline double __dmul_rn(double a, double b) { return a * b; }
 struct float2 {
   float x, y;
 };
-struct float4 {
-  float x, y, z, w;
-};
-struct uint4 {
-  unsigned x, y, z, w;
-};
 inline float2 make_float2(float x, float y) { return {x, y}; }
+
+// Of 16 bytes, which a device reads at once, and from multiples of 16 alone.
+template <class Number> struct Vector4 {
+  Number x, y, z, w;
+
+  Vector4 &operator=(const Vector4 &from) {
+    if ((uintptr_t)&from % 16 != 0) fail("16 bytes are read from an address that is no multiple of 16");
+    memcpy(this, &from, sizeof from);
+    return *this;
+  }
+};
+using float4 = Vector4<float>;
+using uint4 = Vector4<unsigned>;
 
 // f16: a sign, five bits of exponent and ten of fraction.
 
@@ -105,10 +112,7 @@ inline int __syncthreads_or(int predicate) {
 
 // Of a whole warp: no kernel names fewer lanes.
 template <class T> const T *exchange(unsigned mask, T value) {
-  if (mask != 0xFFFFFFFFu) {
-    fprintf(stderr, "an exchange of some lanes only\n");
-    _Exit(1);
-  }
+  if (mask != 0xFFFFFFFFu) fail("only some lanes of a warp exchange values");
   return Block::current->meet_warp(value);
 }
 

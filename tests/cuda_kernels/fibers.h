@@ -1,11 +1,13 @@
 // The threads of a block as fibers of one thread of the CPU.
 //
-// A fiber runs until it must wait for others. So where a barrier says which of two accesses to shared memory comes
-// first, it does; where none says it, the order of the fibers decides, and a kernel that lacks a barrier gives another
-// result when its fibers run backward. Fibers that wait for others that never come end the program.
+// A fiber runs until it must wait for others, then others of its warp do, so that a warp runs ahead of the rest as far
+// as barriers let it. Where no barrier says which of two accesses to shared memory comes first, the order of the fibers
+// decides, and a kernel that lacks a barrier gives another result when they run backward. Fibers that wait for others
+// that never come end the program.
 
 #pragma once
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -13,6 +15,12 @@
 #include <memory>
 #include <ucontext.h>
 #include <vector>
+
+[[noreturn]] inline void fail(const char *why) {
+  fprintf(stderr, "%s\n", why);
+  // Nothing is cleaned up: this may be the stack of a fiber.
+  _Exit(1);
+}
 
 // Threads that wait for each other, a warp or a block.
 struct Group {
@@ -93,24 +101,28 @@ private:
     return brought;
   }
 
-  // Goes on with the next fiber that can run, in a circle; when all have ended, outside.
+  // Goes on with the next fiber that can run; when all have ended, outside.
   void let_others_run() {
-    const int from = running, count = (int)fibers.size();
-    bool all_ended = true;
-    for (int i = 1; i <= count; i++) {
-      const int next = (from + (backward ? count - i : i)) % count;
-      all_ended &= fibers[next].ended;
-      if (fibers[next].can_run()) {
-        running = next;
-        swapcontext(&fibers[from].context, &fibers[next].context);
-        return;
-      }
+    const int from = running;
+    int next = next_of(from / WARP * WARP, WARP);
+    if (next < 0) next = next_of(0, threads());
+    if (next >= 0) {
+      running = next;
+      swapcontext(&fibers[from].context, &fibers[next].context);
+      return;
     }
-    if (!all_ended) {
-      fprintf(stderr, "threads of a block wait for others that never come\n");
-      _Exit(1);
-    }
+    if (!std::all_of(fibers.begin(), fibers.end(), [](const Fiber &fiber) { return fiber.ended; }))
+      fail("threads of a block wait for others that never come");
     swapcontext(&fibers[from].context, &outside);
+  }
+
+  // The next fiber that can run, in a circle of `count` from `first` on; none: -1.
+  int next_of(int first, int count) const {
+    for (int i = 1; i <= count; i++) {
+      const int next = first + (running - first + (backward ? count - i : i)) % count;
+      if (fibers[next].can_run()) return next;
+    }
+    return -1;
   }
 
   static void begin() {

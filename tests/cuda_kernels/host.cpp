@@ -13,11 +13,6 @@
 #include <tuple>
 #include <unistd.h>
 
-[[noreturn]] static void fail(const char *why) {
-  fprintf(stderr, "%s\n", why);
-  exit(1);
-}
-
 template <class T> T read() {
   T value;
   if (fread(&value, sizeof value, 1, stdin) != 1) fail("the input ends too soon");

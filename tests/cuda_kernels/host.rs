@@ -143,7 +143,10 @@ impl Device {
     pub fn launch(&mut self, kernel: &str, grid: (usize, usize), threads: usize, arguments: &[Argument]) {
         let after = self.after(kernel, grid, threads, arguments, "forward");
         let otherwise = self.after(kernel, grid, threads, arguments, "backward");
-        assert!(after == otherwise, "{kernel} leaves other numbers when its threads run in reverse: it lacks a barrier");
+        assert!(
+            after == otherwise,
+            "{kernel} leaves other numbers when its threads run in reverse: a barrier is missing, or threads share a place"
+        );
         self.memory = after;
     }
 

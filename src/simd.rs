@@ -20,6 +20,10 @@ use std::ops::Range;
 /// The number of lanes of every [`Vector`].
 pub(crate) const LANES: usize = 16;
 
+/// Bytes of a line of the cache.
+#[cfg(target_arch = "x86_64")]
+const LINE: usize = 64;
+
 /// Work that gains from wide vectors.
 pub(crate) trait Wide {
     /// What comes out.
@@ -47,18 +51,33 @@ pub(crate) fn run<W: Wide>(work: W) -> W::Output {
     work.run::<Plain>()
 }
 
-/// Has the processor fetch the values, which are read soon.
+/// Has the processor fetch `bytes` bytes that are read soon, if they are there.
 #[inline(always)]
-pub(crate) fn fetch(values: &[f32]) {
+pub(crate) fn fetch<T>(start: *const T, bytes: usize) {
     #[cfg(target_arch = "x86_64")]
-    for line in values.chunks(LANES) {
+    for line in (0..bytes).step_by(LINE) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: nothing is read.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+        // SAFETY: nothing is read: an address that is not there is passed over.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_byte_add(line).cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = values;
+    let _ = (start, bytes);
 }
+
+/// The numbers of a vector, in one line of the cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[repr(C, align(64))]
+pub(crate) struct Lanes(pub [f32; LANES]);
+
+/// Sixteen numbers of half the precision: bf16, which is the high half of an `f32`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[repr(C, align(32))]
+pub(crate) struct HighHalves(pub [u16; LANES]);
+
+/// Sixteen pairs of bf16, in one line of the cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[repr(C, align(64))]
+pub(crate) struct Pairs(pub [[u16; 2]; LANES]);
 
 /// Sixteen `f32`.
 ///
@@ -91,6 +110,15 @@ pub(crate) trait Vector: Copy {
 
     /// The lanes, which are whole numbers from -128 to 127.
     fn to_bytes(self) -> [i8; LANES];
+    /// One member of each pair, the first or the second.
+    fn load_member<const MEMBER: usize>(pairs: &Pairs) -> Self;
+    /// The lanes cut down to bf16: exact after [`to_bf16_precision`](Vector::to_bf16_precision).
+    fn to_high_halves(self) -> HighHalves;
+
+    /// The sum of the lanes: halves are added to each other, and halves of these.
+    fn sum(self) -> f32;
+    /// The largest lane. Not for lanes that are NaN.
+    fn largest(self) -> f32;
 
     fn to_doubles(self) -> Self::Doubles;
     /// `self * 2^k` in `f64`, where `k` was added to [`ROUND`] to give `shifted`. Wrong unless
@@ -131,20 +159,24 @@ pub(crate) trait Vector: Copy {
         }
     }
 
-    /// The sum of the lanes: halves are added to each other, and halves of these.
+    /// The nearest numbers of eight significant bits, as bf16 has: the high part of Veltkamp's splitting. Those
+    /// beyond 2^111 become NaN.
     #[inline(always)]
-    fn sum(self) -> f32 {
-        let mut lanes = [0.0; LANES];
-        self.store(&mut lanes);
-        fold_halves(lanes, |a, b| a + b)
+    fn split(self) -> Self {
+        let product = self.mul(Self::splat(65_537.0));
+        product.sub(product.sub(self))
     }
 
-    /// The largest lane. Not for lanes that are NaN.
+    /// The same, and zero for what is below 2^-50.
+    ///
+    /// So the products of two such numbers are multiples of 2^-114, and sums of them never subnormal, which
+    /// some instructions for bf16 would take for zero.
     #[inline(always)]
-    fn largest(self) -> f32 {
-        let mut lanes = [0.0; LANES];
-        self.store(&mut lanes);
-        fold_halves(lanes, f32::max)
+    fn to_bf16_precision(self) -> Self {
+        let rounded = self.split();
+        let zero = Self::splat(0.0);
+        let size = rounded.max(zero.sub(rounded));
+        size.select_less(Self::splat(2.0_f32.powi(-50)), zero, rounded)
     }
 
     /// `e^x` as a factor near 1 and the power of two that it is to be scaled by, added to [`ROUND`]. Both
@@ -162,6 +194,18 @@ pub(crate) trait Vector: Copy {
             sum = sum.mul_add(rest, Self::splat(coefficient));
         }
         (sum, shifted)
+    }
+
+    /// `e^x` to bf16 precision, for x up to 0: within 5e-5 before it is rounded, and zero below -34.
+    #[inline(always)]
+    fn exp_to_bf16_precision(self) -> Self {
+        let shifted = self.mul_add(Self::splat(std::f32::consts::LOG2_E), Self::splat(ROUND));
+        let rest = shifted.sub(Self::splat(ROUND)).mul_add(Self::splat(-std::f32::consts::LN_2), self);
+        let mut sum = Self::splat(1.0 / 24.0);
+        for coefficient in [1.0 / 6.0, 0.5, 1.0, 1.0] {
+            sum = sum.mul_add(rest, Self::splat(coefficient));
+        }
+        self.select_less(Self::splat(-34.0), Self::splat(0.0), sum.scale_by_power(shifted).split())
     }
 
     /// `e^x`, with a relative error below 2e-7; zero below -87, infinite above 88, NaN for NaN.
@@ -217,12 +261,13 @@ mod tests {
     struct Everything([f32; LANES], [f32; LANES]);
 
     impl Wide for Everything {
-        type Output = (Vec<[u32; LANES]>, [u64; LANES], [i8; LANES]);
+        type Output = (Vec<[u32; LANES]>, [u64; LANES], [i8; LANES], HighHalves);
 
         #[inline(always)]
         fn run<V: Vector>(self) -> Self::Output {
             let (a, b) = (V::load(&self.0), V::load_part(&self.1[..11], 1.5));
             let shifted = b.add(V::splat(ROUND));
+            let pairs = Pairs(self.0.map(|lane| [lane.to_bits() as u16, (lane.to_bits() >> 16) as u16]));
             let results = [
                 a.add(b),
                 a.sub(b),
@@ -236,6 +281,9 @@ mod tests {
                 b.exp(),
                 V::splat(a.sum()),
                 V::splat(b.largest()),
+                a.to_bf16_precision(),
+                V::load_member::<0>(&pairs),
+                V::load_member::<1>(&pairs),
             ];
             let bits = |vector: V| {
                 let mut lanes = [0.0; LANES];
@@ -248,7 +296,7 @@ mod tests {
             let doubles = V::add_doubles(V::mul_doubles(a.to_doubles(), scaled), V::max_doubles(a.to_doubles(), b.to_doubles()));
             let doubles = V::keep_doubles(V::load_doubles(&V::store_doubles(doubles)), self.0[0].to_bits() as u16 ^ 0x5a3c);
             let whole = a.mul(V::splat(5.0)).add(V::splat(ROUND)).sub(V::splat(ROUND));
-            (results.map(bits).to_vec(), V::store_doubles(doubles).map(f64::to_bits), whole.to_bytes())
+            (results.map(bits).to_vec(), V::store_doubles(doubles).map(f64::to_bits), whole.to_bytes(), a.to_high_halves())
         }
     }
 
@@ -260,7 +308,7 @@ mod tests {
             let plain = Everything(a, b).run::<Plain>();
             #[cfg(target_arch = "x86_64")]
             for output in x86::same_on_all(|| Everything(a, b)) {
-                assert_eq!((output.1, output.2), (plain.1, plain.2));
+                assert_eq!((output.1, output.2, output.3), (plain.1, plain.2, plain.3));
                 for (number, (output, plain)) in output.0.iter().zip(&plain.0).enumerate() {
                     // The exponential fuses where the machine can.
                     let near = |a: u32, b: u32| (f32::from_bits(a) / f32::from_bits(b) - 1.0).abs() < 4e-7;
@@ -282,6 +330,41 @@ mod tests {
             let outputs = x86::same_on_all(|| Everything(a, a.map(|x: f32| x.sin())));
             assert!(outputs.windows(2).all(|pair| pair[0] == pair[1]));
         }
+    }
+
+    struct ToBf16([f32; LANES]);
+
+    impl Wide for ToBf16 {
+        /// Numbers rounded and their exponentials.
+        type Output = ([f32; LANES], [f32; LANES]);
+
+        #[inline(always)]
+        fn run<V: Vector>(self) -> Self::Output {
+            let mut outputs = ([0.0; LANES], [0.0; LANES]);
+            V::load(&self.0).to_bf16_precision().store(&mut outputs.0);
+            V::load(&self.0).exp_to_bf16_precision().store(&mut outputs.1);
+            outputs
+        }
+    }
+
+    #[test]
+    fn bf16_precision_is_the_nearest_number_of_eight_bits() {
+        let is_bf16 = |number: f32| number.to_bits() & 0xffff == 0;
+        for start in 0..4000 {
+            let numbers = std::array::from_fn(|lane| -((start * LANES + lane) as f32).powi(2) * 1.1e-8);
+            let (rounded, exponentials) = run(ToBf16(numbers));
+            for lane in 0..LANES {
+                let (x, found) = (numbers[lane], exponentials[lane]);
+                assert!(is_bf16(rounded[lane]) && (rounded[lane] - x).abs() <= x.abs() / 256.0);
+                // Half of the last place of eight bits, and what the exponential is off.
+                let expected = if x < -34.0 { 0.0 } else { x.exp() };
+                assert!(is_bf16(found) && (found - expected).abs() <= expected * (1.0 / 256.0 + 6e-5), "e^{x} is {expected}, not {found}");
+            }
+        }
+        let special = [1e-15, 8e-16, -8e-16, -0.0, f32::NEG_INFINITY, f32::NAN, 1.0, -1e30];
+        let (rounded, exponentials) = run(ToBf16(std::array::from_fn(|lane| special[lane % 8])));
+        assert!(rounded[0] > 0.0 && rounded[1..4] == [0.0; 3] && rounded[4..6].iter().all(|lane| lane.is_nan()) && rounded[6] == 1.0);
+        assert!(exponentials[3..5] == [1.0, 0.0] && exponentials[5].is_nan() && exponentials[7] == 0.0);
     }
 
     #[test]

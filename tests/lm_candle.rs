@@ -94,7 +94,8 @@ fn smollm2_is_close_to_itself_in_full_precision() {
 fn smollm2_agrees_with_llama_cpp() {
     let Some(path) = real_model() else { return };
     let lm = CandleLm::with_vocabulary(&path, plain_vocabulary(49152), &CandleOptions::default()).unwrap();
-    agrees_with_llama_cpp("smollm2-135m", lm, 0.5);
+    // In full precision but for keys and values in bf16, the pass is 0.09 from one in full precision alone.
+    agrees_with_llama_cpp("smollm2-135m", lm, 0.6);
     tokenizes_as_llama_cpp("smollm2-135m", &path);
 }
 

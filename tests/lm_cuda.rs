@@ -58,7 +58,8 @@ fn models_on_a_gpu_obey_the_laws() {
     }
 }
 
-/// Weights of f16 are the same on both; keys and values are rounded to f16 on the GPU alone.
+/// Weights of f16 are the same on both; keys and values are f16 on the GPU, and bf16, with three bits less, on the
+/// CPU.
 #[test]
 fn rows_of_a_gpu_are_those_of_the_cpu() {
     if !gpu() {
@@ -75,7 +76,7 @@ fn rows_of_a_gpu_are_those_of_the_cpu() {
         println!("{architecture}: log-probabilities differ by at most {difference:.5}");
         worst = worst.max(difference);
     }
-    assert!(worst < 0.01, "{worst}");
+    assert!(worst < 0.1, "{worst}");
 }
 
 /// What the device sums up is what the host makes of the same logits, to the bit.

@@ -15,8 +15,8 @@ use tamis::lm::LanguageModel;
 use tamis::lm::candle::{CandleLm, CandleOptions};
 use tamis::vocab::TokenId;
 
-/// Log-probabilities agree to this: both sum in single precision, in different orders.
-const TOLERANCE: f64 = 1e-4;
+/// Log-probabilities agree to this: ours has queries, keys, values and probabilities in bf16 where it attends.
+const TOLERANCE: f64 = 0.05;
 
 /// A model in full precision, with the metadata that the other implementation wants.
 fn model(architecture: &'static str) -> (Tiny, Vec<u8>) {
@@ -34,6 +34,7 @@ fn model(architecture: &'static str) -> (Tiny, Vec<u8>) {
 fn agrees(architecture: &'static str, forward: impl Fn(Content, &[u8], &Tensor) -> candle_core::Result<Tensor>) {
     let (tiny, bytes) = model(architecture);
     let mut lm = CandleLm::with_vocabulary(TempFile::new(&bytes).path(), tiny.vocabulary(), &CandleOptions::default()).unwrap();
+    let mut largest: f64 = 0.0;
     let text: Vec<u32> = (0..40).map(|i| (i * i + 3 * i) % tiny.vocabulary as u32).collect();
     for length in [1, 2, 17, 40] {
         let content = Content::read(&mut Cursor::new(&bytes)).unwrap();
@@ -48,8 +49,10 @@ fn agrees(architecture: &'static str, forward: impl Fn(Content, &[u8], &Tensor) 
         for (id, logit) in logits.iter().enumerate() {
             let (found, expected) = (row.log_prob(TokenId::new(id as u32)), f64::from(*logit) - normaliser);
             assert!((found - expected).abs() < TOLERANCE, "{architecture}, {length} tokens: {found}, not {expected}");
+            largest = largest.max((found - expected).abs());
         }
     }
+    println!("{architecture}: log-probabilities differ by at most {largest:.5}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Vectors for any machine: arrays that the compiler makes the best of.
 
-use super::{LANES, ROUND, Vector, multiply_add};
+use super::{HighHalves, LANES, Pairs, ROUND, Vector, fold_halves, multiply_add};
 
 /// Sixteen numbers.
 #[derive(Clone, Copy)]
@@ -80,6 +80,26 @@ impl Vector for Plain {
     #[inline(always)]
     fn to_bytes(self) -> [i8; LANES] {
         self.0.map(|lane| lane as i8)
+    }
+
+    #[inline(always)]
+    fn load_member<const MEMBER: usize>(pairs: &Pairs) -> Self {
+        Self(pairs.0.map(|pair| f32::from_bits(u32::from(pair[MEMBER]) << 16)))
+    }
+
+    #[inline(always)]
+    fn to_high_halves(self) -> HighHalves {
+        HighHalves(self.0.map(|lane| (lane.to_bits() >> 16) as u16))
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        fold_halves(self.0, |a, b| a + b)
+    }
+
+    #[inline(always)]
+    fn largest(self) -> f32 {
+        fold_halves(self.0, |a, b| if a > b { a } else { b })
     }
 
     #[inline(always)]

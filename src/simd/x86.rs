@@ -5,7 +5,7 @@
 //! names them only to `with_avx2` and `with_avx512`: whoever runs code that is generic in a vector,
 //! with one of these, has promised the features. Pointers come from arrays of the vector's size.
 
-use super::{LANES, ROUND, Vector, Wide};
+use super::{HighHalves, LANES, Pairs, ROUND, Vector, Wide};
 use std::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma")]
@@ -111,6 +111,42 @@ impl Vector for Avx2 {
             _mm_storeu_si128(bytes.as_mut_ptr().cast(), packed);
         }
         bytes
+    }
+
+    #[inline(always)]
+    fn load_member<const MEMBER: usize>(pairs: &Pairs) -> Self {
+        let [low, high] = [0, 1].map(|half| unsafe {
+            let pairs = _mm256_load_si256(pairs.0.as_ptr().add(half * LANES / 2).cast());
+            // The member in the high half of each lane, zeros in the low one.
+            let member =
+                if MEMBER == 0 { _mm256_slli_epi32::<16>(pairs) } else { _mm256_blend_epi16::<0xaa>(_mm256_setzero_si256(), pairs) };
+            _mm256_castsi256_ps(member)
+        });
+        Self(low, high)
+    }
+
+    #[inline(always)]
+    fn to_high_halves(self) -> HighHalves {
+        let mut halves = HighHalves::default();
+        unsafe {
+            let high = |lanes| _mm256_srli_epi32::<16>(_mm256_castps_si256(lanes));
+            // Packing keeps the two halves of a register apart.
+            let packed = _mm256_permute4x64_epi64::<0b_11_01_10_00>(_mm256_packus_epi32(high(self.0), high(self.1)));
+            _mm256_store_si256(halves.0.as_mut_ptr().cast(), packed);
+        }
+        halves
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        let [low, high] = [self.0, self.1];
+        unsafe { fold_halves(_mm256_add_ps(low, high), |a, b| _mm_add_ps(a, b)) }
+    }
+
+    #[inline(always)]
+    fn largest(self) -> f32 {
+        let [low, high] = [self.0, self.1];
+        unsafe { fold_halves(_mm256_max_ps(low, high), |a, b| _mm_max_ps(a, b)) }
     }
 
     #[inline(always)]
@@ -252,6 +288,38 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    fn load_member<const MEMBER: usize>(pairs: &Pairs) -> Self {
+        unsafe {
+            let pairs = _mm512_load_si512(pairs.0.as_ptr().cast());
+            // The member in the high half of each lane, zeros in the low one.
+            let member = if MEMBER == 0 { _mm512_slli_epi32::<16>(pairs) } else { _mm512_and_si512(pairs, _mm512_set1_epi32(!0xffff)) };
+            Self(_mm512_castsi512_ps(member))
+        }
+    }
+
+    #[inline(always)]
+    fn to_high_halves(self) -> HighHalves {
+        let mut halves = HighHalves::default();
+        unsafe {
+            let high = _mm512_srli_epi32::<16>(_mm512_castps_si512(self.0));
+            _mm256_store_si256(halves.0.as_mut_ptr().cast(), _mm512_cvtepi32_epi16(high));
+        }
+        halves
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        let [low, high] = self.halves();
+        unsafe { fold_halves(_mm256_add_ps(low, high), |a, b| _mm_add_ps(a, b)) }
+    }
+
+    #[inline(always)]
+    fn largest(self) -> f32 {
+        let [low, high] = self.halves();
+        unsafe { fold_halves(_mm256_max_ps(low, high), |a, b| _mm_max_ps(a, b)) }
+    }
+
+    #[inline(always)]
     fn to_doubles(self) -> Self::Doubles {
         self.halves().map(|half| unsafe { _mm512_cvtps_pd(half) })
     }
@@ -309,6 +377,16 @@ impl Avx512 {
             let high = _mm512_shuffle_f32x4::<0b_11_10_11_10>(self.0, self.0);
             [_mm512_castps512_ps256(self.0), _mm512_castps512_ps256(high)]
         }
+    }
+}
+
+/// Combines the halves of eight numbers, and the halves of these.
+#[inline(always)]
+fn fold_halves(lanes: __m256, combine: impl Fn(__m128, __m128) -> __m128) -> f32 {
+    unsafe {
+        let four = combine(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps::<1>(lanes));
+        let two = combine(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32(combine(two, _mm_shuffle_ps::<1>(two, two)))
     }
 }
 

@@ -9,16 +9,24 @@
 
 use super::config::Config;
 use super::engine::State;
+use crate::simd::{HighHalves, LANES, Pairs};
 use crate::vocab::TokenId;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The number of positions of a page.
-pub(super) const PAGE: usize = 16;
+/// The number of positions of a page: a vector of them.
+pub(super) const PAGE: usize = LANES;
+/// Pairs of positions of a page.
+pub(super) const POSITION_PAIRS: usize = PAGE / 2;
+/// A head's keys are filled up to a multiple of this many elements.
+pub(super) const KEY_CHUNK: usize = 32;
 
 /// Sizes of the parts of a page.
+///
+/// Keys and values are bf16, in pairs that the instructions for bf16 want: keys of two elements, values of two
+/// positions. Keys are transposed, so that a query meets those of sixteen positions at once.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PageShape {
     pub layers: usize,
@@ -31,34 +39,59 @@ impl PageShape {
         Self { layers: config.layers, key_heads: config.key_heads, head_size: config.head_size }
     }
 
-    /// Numbers of one head in one layer: keys as `[element][position]`, then values as
-    /// `[position][element]`. Keys are transposed so that a query meets sixteen of them at once.
-    pub(super) fn block(self) -> usize {
-        2 * PAGE * self.head_size
+    /// Elements of a head's key, with those that fill it up.
+    pub(super) fn key_size(self) -> usize {
+        self.head_size.next_multiple_of(KEY_CHUNK)
     }
 
-    /// Numbers of one layer: the blocks of its heads.
+    /// Vectors of a head's value, the last filled up.
+    pub(super) fn columns(self) -> usize {
+        self.head_size.div_ceil(LANES)
+    }
+
+    /// The lines of keys of one head in one layer: `[pair of elements][position]`.
+    pub(super) fn keys(self) -> usize {
+        self.key_size() / 2
+    }
+
+    /// The lines of one head in one layer: keys, then values as `[pair of positions][column][element]`.
+    pub(super) fn block(self) -> usize {
+        self.keys() + POSITION_PAIRS * self.columns()
+    }
+
+    /// The lines of one layer: the blocks of its heads.
     pub(super) fn layer(self) -> usize {
         self.key_heads * self.block()
     }
 
-    /// Bytes of the full pages and of the slots of `positions` positions after the last full page.
-    pub(super) fn bytes(self, positions: usize) -> usize {
-        let (pages, slots) = (positions / PAGE, positions % PAGE);
-        self.layers * (pages * self.layer() + slots * 2 * self.width()) * size_of::<f32>()
+    /// Vectors of one head in one layer of a slot: a key, then a value.
+    pub(super) fn slot_block(self) -> usize {
+        self.key_size() / LANES + self.columns()
     }
 
-    /// Keys (or values) of one position in one layer.
+    /// Vectors of one layer of a slot: the blocks of its heads.
+    pub(super) fn slot_layer(self) -> usize {
+        self.key_heads * self.slot_block()
+    }
+
+    /// Bytes of the full pages and of the slots of `positions` positions after the last full page.
+    pub(super) fn bytes(self, positions: usize) -> usize {
+        let pages = positions / PAGE * self.layer() * size_of::<Pairs>();
+        let slots = positions % PAGE * self.slot_layer() * size_of::<HighHalves>();
+        self.layers * (pages + slots)
+    }
+
+    /// Keys (or values) of one position in one layer, as a pass makes them.
     pub(super) fn width(self) -> usize {
         self.key_heads * self.head_size
     }
 }
 
 /// Keys and values of sixteen positions in all layers, laid out as [`PageShape`] tells.
-pub(super) struct Page(pub(super) Counted);
+pub(super) struct Page(pub(super) Counted<Pairs>);
 
-/// Keys and values of one position: for each layer all keys, then all values.
-pub(super) struct Slot(pub(super) Counted);
+/// Keys and values of one position in all layers, likewise.
+pub(super) struct Slot(pub(super) Counted<HighHalves>);
 
 /// How much of a model's memory is taken by keys and values.
 #[derive(Debug, Default)]
@@ -73,27 +106,27 @@ impl Memory {
     }
 
     /// Counts `values` as long as they live.
-    pub(super) fn count(self: &Arc<Self>, values: Box<[f32]>) -> Counted {
+    pub(super) fn count<T>(self: &Arc<Self>, values: Box<[T]>) -> Counted<T> {
         self.bytes.fetch_add(size_of_val(&*values), Ordering::Relaxed);
         Counted { values, memory: self.clone() }
     }
 }
 
 /// Numbers that a [`Memory`] knows of until they are dropped.
-pub(super) struct Counted {
-    values: Box<[f32]>,
+pub(super) struct Counted<T> {
+    values: Box<[T]>,
     memory: Arc<Memory>,
 }
 
-impl Deref for Counted {
-    type Target = [f32];
+impl<T> Deref for Counted<T> {
+    type Target = [T];
 
-    fn deref(&self) -> &[f32] {
+    fn deref(&self) -> &[T] {
         &self.values
     }
 }
 
-impl Drop for Counted {
+impl<T> Drop for Counted<T> {
     fn drop(&mut self) {
         self.memory.bytes.fetch_sub(size_of_val(&*self.values), Ordering::Relaxed);
     }

@@ -4,7 +4,7 @@
 //! pass does not distinguish them. Linear layers see all rows at once, so that each weight is loaded once
 //! for the whole batch; everything else works row by row. Logits are computed only where they are wanted.
 
-use super::attention::{Attention, Row};
+use super::attention::{Attention, Parts, Row, stretches};
 use super::attention_weights::AttentionWeights;
 use super::config::Config;
 use super::context::{Memory, PAGE, Page, PageShape, Slot};
@@ -12,6 +12,7 @@ use super::kernels::{Activations, Matrix, Pool, Product, multiply};
 use super::numeric::{self, rotations};
 use super::weights::{Layer, Weights};
 use crate::next_token::{NextToken, RowError};
+use crate::simd::{self, HighHalves, LANES, Pairs, Vector, Wide};
 use crate::vocab::TokenId;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -61,8 +62,12 @@ pub(super) struct Pass {
     addend: Vec<f32>,
     gate: Activations,
     up: Vec<f32>,
+    /// One layer of the new positions, as slots have it.
+    slots: Vec<HighHalves>,
     /// One layer of all sequences' open pages, end to end.
-    open: Vec<f32>,
+    open: Vec<Pairs>,
+    /// What each row found in parts of its history.
+    parts: Parts,
     /// Cosines and sines of all pairs: of layers that see everything, and of windowed ones.
     rotations: [Vec<(f32, f32)>; 2],
     logits: Vec<f32>,
@@ -83,6 +88,7 @@ impl Pass {
     ) -> Vec<Continuation> {
         let shape = PageShape::new(config);
         self.begin(config, weights, sequences);
+        let stretches = stretches(&rows(sequences, &self.open, shape));
         let mut growths: Vec<Growth> = sequences.iter().map(|sequence| Growth::new(sequence, shape)).collect();
         for (index, layer) in weights.layers.iter().enumerate() {
             self.project(config, layer, index, pool);
@@ -90,7 +96,15 @@ impl Pass {
                 weights.fill(config, index, &self.queries, &self.keys);
             }
             self.open_pages(sequences, &mut growths, shape, index, pool);
-            self.attend(config, sequences, shape, index, pool);
+            let attention = Attention {
+                shape,
+                group: config.heads / config.key_heads,
+                layer: index,
+                window: config.window(index).map(|window| window.size),
+                score_scale: config.score_scale,
+            };
+            let rows = rows(sequences, &self.open, shape);
+            attention.run(&rows, &stretches, &self.queries, &mut self.parts, pool);
             self.mix(config, layer, pool);
         }
         let rows = self.rows(config, weights, sequences, pool);
@@ -116,8 +130,10 @@ impl Pass {
         self.gate.resize(rows, wide);
         let open: usize = sequences.iter().map(Sequence::open_pages).sum();
         // Positions that are not written must be numbers: their probability is zero.
+        let shape = PageShape::new(config);
         self.open.clear();
-        self.open.resize(open * PageShape::new(config).layer(), 0.0);
+        self.open.resize(open * shape.layer(), Pairs::default());
+        self.slots.resize(rows * shape.slot_layer(), HighHalves::default());
         let tokens = sequences.iter().flat_map(|sequence| sequence.tokens);
         for (token, row) in tokens.zip(self.stream.chunks_exact_mut(width)) {
             weights.embedding.row(token.index(), row);
@@ -172,47 +188,40 @@ impl Pass {
     /// Lays out this layer's unfinished pages: what was there before, then this pass's positions. Keeps the
     /// latter.
     fn open_pages(&mut self, sequences: &[Sequence<'_>], growths: &mut [Growth], shape: PageShape, layer: usize, pool: &Pool) {
-        let width = shape.width();
+        let (mut keys, mut values, mut slots) = (&self.keys[..], &self.values[..], &mut self.slots[..]);
         let mut layouts = self.open.chunks_exact_mut(shape.layer());
-        let mut fresh = self.keys.chunks_exact(width).zip(self.values.chunks_exact(width));
         let mut pages = Vec::new();
         for (sequence, growth) in sequences.iter().zip(growths) {
             let (mut tail, mut left) = (sequence.tail, sequence.tokens.len());
-            let (mut full, mut slots) = (growth.pages.iter_mut(), growth.slots.as_mut_slice());
+            let (mut full, mut open) = (growth.pages.iter_mut(), growth.slots.as_mut_slice());
             for layout in layouts.by_ref().take(sequence.open_pages()) {
-                let before = std::mem::take(&mut tail).iter().map(|slot| slot.0[2 * layer * width..][..2 * width].split_at(width));
-                let mut positions: SmallVec<[_; PAGE]> = before.collect();
-                let new = left.min(PAGE - positions.len());
+                let before = std::mem::take(&mut tail).iter().map(|slot| &slot.0[layer * shape.slot_layer()..][..shape.slot_layer()]);
+                let before: SmallVec<_> = before.collect();
+                let new = left.min(PAGE - before.len());
                 left -= new;
-                positions.extend(fresh.by_ref().take(new));
-                let kept = full.next().map_or_else(|| Kept::Slots(std::mem::take(&mut slots)), |page| Kept::Page(page));
-                pages.push(OpenPage { layout, positions, kept });
+                pages.push(OpenPage {
+                    shape,
+                    layer,
+                    layout,
+                    keys: keys.split_off(..new * shape.width()).expect("each row has a key"),
+                    values: values.split_off(..new * shape.width()).expect("and a value"),
+                    slots: slots.split_off_mut(..new * shape.slot_layer()).expect("and a slot"),
+                    before,
+                    kept: full.next().map_or_else(|| Kept::Slots(std::mem::take(&mut open)), |page| Kept::Page(page)),
+                });
             }
         }
-        pool.run_with(pages.into_iter(), |page| page.write(shape, layer));
-    }
-
-    fn attend(&mut self, config: &Config, sequences: &[Sequence<'_>], shape: PageShape, layer: usize, pool: &Pool) {
-        let attention = Attention {
-            shape,
-            group: config.heads / config.key_heads,
-            layer,
-            window: config.window(layer).map(|window| window.size),
-            score_scale: config.score_scale,
-        };
-        let rows: Vec<Row<'_>> = sequences
-            .iter()
-            .zip(split_open(&self.open, sequences, shape))
-            .flat_map(|(sequence, open)| {
-                (0..sequence.tokens.len()).map(move |token| Row { pages: sequence.pages, open, position: sequence.start() + token })
-            })
-            .collect();
-        attention.run(&rows, &self.queries, self.attended.values_mut(), pool);
+        pool.run_with(pages.into_iter(), simd::run);
     }
 
     /// Adds what attention found to the stream, then what the feed-forward layer makes of it.
     fn mix(&mut self, config: &Config, layer: &Layer<Matrix>, pool: &Pool) {
-        self.attended.finish(pool, |_, _| ());
+        let (parts, width) = (&self.parts, config.query_width());
+        self.attended.finish(pool, |first, rows| {
+            for (row, output) in (first..).zip(rows.chunks_exact_mut(width)) {
+                parts.join(row, output);
+            }
+        });
         multiply(&mut [Product { matrix: &layer.attention_output, output: &mut self.addend }], &self.attended, pool);
         self.add_to_stream(config, layer.attention_output_norm.as_deref());
         self.norm(config, &layer.feed_forward_norm, pool);
@@ -266,33 +275,32 @@ impl Pass {
     }
 }
 
-/// Each sequence's part of a layer's open pages.
-fn split_open<'a>(mut open: &'a [f32], sequences: &'a [Sequence<'_>], shape: PageShape) -> impl Iterator<Item = &'a [f32]> {
-    sequences.iter().map(move |sequence| {
-        let (part, rest) = open.split_at(sequence.open_pages() * shape.layer());
-        open = rest;
-        part
-    })
+/// The new tokens' rows, with each sequence's part of a layer's open pages.
+fn rows<'a>(sequences: &'a [Sequence<'_>], mut open: &'a [Pairs], shape: PageShape) -> Vec<Row<'a>> {
+    let mut rows = Vec::with_capacity(sequences.len());
+    for sequence in sequences {
+        let part = open.split_off(..sequence.open_pages() * shape.layer()).expect("all open pages are there");
+        let positions = (sequence.start()..).take(sequence.tokens.len());
+        rows.extend(positions.map(|position| Row { pages: sequence.pages, open: part, position }));
+    }
+    rows
 }
 
 /// The pages and slots that a sequence gains, filled layer by layer ([`OpenPage`]).
 struct Growth {
-    pages: Vec<Box<[f32]>>,
+    pages: Vec<Box<[Pairs]>>,
     /// Earlier slots that stay slots.
     kept: Vec<Arc<Slot>>,
-    slots: Vec<Box<[f32]>>,
+    slots: Vec<Box<[HighHalves]>>,
 }
 
 impl Growth {
     fn new(sequence: &Sequence<'_>, shape: PageShape) -> Self {
         let filled = sequence.tail.len() + sequence.tokens.len();
         let kept = if filled < PAGE { sequence.tail.to_vec() } else { Vec::new() };
-        let zeros = |length| vec![0.0; length].into_boxed_slice();
-        Self {
-            pages: (0..filled / PAGE).map(|_| zeros(shape.layers * shape.layer())).collect(),
-            slots: (kept.len()..filled % PAGE).map(|_| zeros(shape.layers * 2 * shape.width())).collect(),
-            kept,
-        }
+        let page = |_| vec![Pairs::default(); shape.layers * shape.layer()].into_boxed_slice();
+        let slot = |_| vec![HighHalves::default(); shape.layers * shape.slot_layer()].into_boxed_slice();
+        Self { pages: (0..filled / PAGE).map(page).collect(), slots: (kept.len()..filled % PAGE).map(slot).collect(), kept }
     }
 
     fn finish(self, row: Option<Result<NextToken, RowError>>, memory: &Arc<Memory>) -> Continuation {
@@ -304,44 +312,69 @@ impl Growth {
 
 /// One layer of a page that a pass writes to.
 struct OpenPage<'a> {
+    shape: PageShape,
+    layer: usize,
     /// As [`PageShape::layer`] tells.
-    layout: &'a mut [f32],
-    /// Keys and values of its positions.
-    positions: SmallVec<[(&'a [f32], &'a [f32]); PAGE]>,
+    layout: &'a mut [Pairs],
+    /// Its positions from before this pass.
+    before: SmallVec<[&'a [HighHalves]; PAGE]>,
+    /// Its new positions, end to end.
+    keys: &'a [f32],
+    values: &'a [f32],
+    /// Room for these, as slots have them.
+    slots: &'a mut [HighHalves],
     kept: Kept<'a>,
 }
 
 /// Where a page's positions are kept.
 enum Kept<'a> {
     /// It is full.
-    Page(&'a mut [f32]),
+    Page(&'a mut [Pairs]),
     /// It is not: its newest positions.
-    Slots(&'a mut [Box<[f32]>]),
+    Slots(&'a mut [Box<[HighHalves]>]),
 }
 
-impl OpenPage<'_> {
-    fn write(self, shape: PageShape, layer: usize) {
-        let Self { layout, positions, kept } = self;
-        let (width, size) = (shape.width(), shape.head_size);
+impl Wide for OpenPage<'_> {
+    type Output = ();
+
+    /// Rounds the new positions, lays out all, and keeps the new.
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let Self { shape, layer, layout, before, keys, values, slots, kept } = self;
+        let (size, key_vectors) = (shape.head_size, shape.key_size() / LANES);
+        let heads = keys.chunks_exact(size).zip(values.chunks_exact(size));
+        for ((key, value), slot) in heads.zip(slots.chunks_exact_mut(shape.slot_block())) {
+            let (key_slot, value_slot) = slot.split_at_mut(key_vectors);
+            for (numbers, slot) in key.chunks(LANES).zip(key_slot).chain(value.chunks(LANES).zip(value_slot)) {
+                *slot = V::load_part(numbers, 0.0).to_bf16_precision().to_high_halves();
+            }
+        }
+        let new = slots.chunks_exact(shape.slot_layer());
+        let positions: SmallVec<[&[HighHalves]; PAGE]> = before.into_iter().chain(new.clone()).collect();
         for (head, block) in layout.chunks_exact_mut(shape.block()).enumerate() {
-            let (keys, values) = block.split_at_mut(PAGE * size);
-            for (element, places) in keys.as_chunks_mut::<PAGE>().0.iter_mut().enumerate() {
-                for (place, (key, _)) in places.iter_mut().zip(&positions) {
-                    *place = key[head * size + element];
+            let slot = |place: usize| &positions[place][head * shape.slot_block()..][..shape.slot_block()];
+            let (keys, values) = block.split_at_mut(shape.keys());
+            for place in 0..positions.len() {
+                for (vector, lines) in slot(place)[..key_vectors].iter().zip(keys.as_chunks_mut::<{ LANES / 2 }>().0) {
+                    for (pair, line) in vector.0.as_chunks().0.iter().zip(lines) {
+                        line.0[place] = *pair;
+                    }
                 }
             }
-            for (place, (_, value)) in values.chunks_exact_mut(size).zip(&positions) {
-                place.copy_from_slice(&value[head * size..][..size]);
+            for (pair, lines) in values.chunks_exact_mut(shape.columns()).enumerate().take(positions.len().div_ceil(2)) {
+                for (column, line) in lines.iter_mut().enumerate() {
+                    let member =
+                        |place: usize| if place < positions.len() { slot(place)[key_vectors + column] } else { HighHalves::default() };
+                    let (first, second) = (member(2 * pair), member(2 * pair + 1));
+                    line.0 = std::array::from_fn(|element| [first.0[element], second.0[element]]);
+                }
             }
         }
         match kept {
             Kept::Page(page) => page[layer * shape.layer()..][..shape.layer()].copy_from_slice(layout),
-            Kept::Slots(slots) => {
-                let newest = &positions[positions.len() - slots.len()..];
-                for (slot, (keys, values)) in slots.iter_mut().zip(newest) {
-                    let (kept_keys, kept_values) = slot[2 * layer * width..][..2 * width].split_at_mut(width);
-                    kept_keys.copy_from_slice(keys);
-                    kept_values.copy_from_slice(values);
+            Kept::Slots(open) => {
+                for (open, new) in open.iter_mut().zip(new) {
+                    open[layer * shape.slot_layer()..][..shape.slot_layer()].copy_from_slice(new);
                 }
             }
         }

@@ -106,23 +106,24 @@ impl Wide for Quantise<'_> {
 
 #[inline(always)]
 fn quantised<V: Vector>(values: &[f32; BLOCK]) -> QuantisedBlock {
-    let [first, second] = [0, 1].map(|half| V::load_part(&values[half * LANES..], 0.0));
+    let [first, second] = values.as_chunks().0 else { unreachable!("a block is two vectors") };
+    let (first, second) = (V::load(first), V::load(second));
     let zero = V::splat(0.0);
-    let magnitude = |x: V| x.max(zero.sub(x));
+    // What is NaN or infinite counts as infinite, so that a maximum cannot hide it.
+    let infinite = V::splat(f32::INFINITY);
+    let magnitude = |x: V| x.max(zero.sub(x)).select_less(infinite, x.max(zero.sub(x)), infinite);
     let largest = magnitude(first).max(magnitude(second)).largest();
-    // Zero, unless a value is NaN or infinite, which a maximum and rounding would hide.
-    let broken = first.mul(zero).add(second.mul(zero)).sum();
-    let scale = largest / 127.0 + broken;
-    if scale.is_nan() {
-        return QuantisedBlock { scale, scaled_sum: scale, ..QuantisedBlock::default() };
+    if largest == f32::INFINITY {
+        return QuantisedBlock { scale: f32::NAN, scaled_sum: f32::NAN, ..QuantisedBlock::default() };
     }
+    let scale = largest / 127.0;
     // Where it is infinite, the values are too small to tell from zero.
     let inverse = if (1.0 / scale).is_finite() { 1.0 / scale } else { 0.0 };
     let mut block = QuantisedBlock { scale, ..QuantisedBlock::default() };
     for (half, values) in [first, second].into_iter().enumerate() {
         let whole = values.mul(V::splat(inverse)).add(V::splat(ROUND)).sub(V::splat(ROUND));
         // Exact: no more than sixteen times 127.
-        block.sums[half] = whole.sum() as i32;
+        block.sums[half] = (whole.sum() + ROUND).to_bits().cast_signed() - ROUND.to_bits().cast_signed();
         for (word, codes) in block.codes[half * LANES / 4..].iter_mut().zip(whole.to_bytes().as_chunks::<4>().0) {
             *word = i32::from_le_bytes(codes.map(|code| code as u8));
         }

@@ -15,6 +15,8 @@
 #![allow(clippy::needless_range_loop, reason = "kernels index several arrays alike, and indices show it")]
 
 mod activations;
+#[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), path = "no_amx.rs")]
+mod amx;
 mod arena;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -29,6 +31,7 @@ mod pool;
 mod portable;
 
 pub(crate) use activations::Activations;
+pub(crate) use amx::{LINES, Tiles};
 pub(crate) use arena::Arena;
 #[cfg(feature = "cuda")]
 pub(crate) use dequantise::dequantise;
@@ -42,13 +45,8 @@ pub(crate) use pool::Pool;
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn fetch_ahead<F: format::Format>(block: &[u8]) {
-    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
     /// Some KiB, mostly of the next tile.
     const BLOCKS: usize = 16;
-    const LINE: usize = 64;
     let length = F::LAYOUT.block_bytes();
-    for line in (0..length).step_by(LINE) {
-        // SAFETY: nothing is read: an address that is not there is passed over.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(block.as_ptr().wrapping_add(BLOCKS * length + line).cast()) };
-    }
+    crate::simd::fetch(block.as_ptr().wrapping_add(BLOCKS * length), length);
 }

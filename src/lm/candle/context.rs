@@ -80,11 +80,6 @@ impl PageShape {
         let slots = positions % PAGE * self.slot_layer() * size_of::<HighHalves>();
         self.layers * (pages + slots)
     }
-
-    /// Keys (or values) of one position in one layer, as a pass makes them.
-    pub(super) fn width(self) -> usize {
-        self.key_heads * self.head_size
-    }
 }
 
 /// Keys and values of sixteen positions in all layers, laid out as [`PageShape`] tells.

@@ -4,7 +4,7 @@
 //! different lengths that share their histories. [`CandleLm`] is what users see; an engine computes
 //! (`engine.rs`). The one on the CPU (`cpu.rs`) works on plain slices of `f32`: `weights.rs` maps a file and
 //! checks it against `config.rs`; `context.rs` holds keys and values in shared pages; `forward.rs` is one
-//! pass over a batch, `attention/` its only part that sees other positions. The one on a GPU is `cuda/`, and
+//! pass over a batch, `attention/` its only part that sees other positions, `place.rs` what makes pages of them. The one on a GPU is `cuda/`, and
 //! `replay.rs` runs what only candle-transformers has. `source.rs` says where models come from, and `fetch.rs`
 //! gets them; `metadata.rs` reads a file's tokenizer and `chat.rs` applies its chat template.
 //!
@@ -34,6 +34,7 @@ mod memory;
 mod metadata;
 mod model;
 mod numeric;
+mod place;
 #[cfg(feature = "all-models")]
 mod replay;
 mod source;

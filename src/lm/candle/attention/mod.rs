@@ -13,10 +13,12 @@
 
 mod parts;
 mod products;
+mod queries;
 mod shared;
 mod task;
 
 pub(super) use parts::Parts;
+pub(super) use queries::{Queries, QueryLines};
 pub(super) use shared::{Row, Stretch, stretches};
 
 use super::context::{PAGE, PageShape};
@@ -39,13 +41,12 @@ pub(super) struct Attention {
     pub layer: usize,
     /// How many of the newest positions are seen, if not all.
     pub window: Option<usize>,
-    pub score_scale: f32,
 }
 
 impl Attention {
-    /// Finds what each row sees in each range, to be joined by [`Parts::join`]; `queries` are
-    /// `[row][head][element]`, `stretches` those of the rows.
-    pub(super) fn run(&self, rows: &[Row<'_>], stretches: &[Stretch], queries: &[f32], parts: &mut Parts, pool: &Pool) {
+    /// Finds what each row sees in each range, to be joined by [`Parts::join`]; queries and stretches are those of
+    /// the rows.
+    pub(super) fn run(&self, rows: &[Row<'_>], stretches: &[Stretch], queries: &Queries, parts: &mut Parts, pool: &Pool) {
         let visible = || rows.iter().map(|row| self.visible(row));
         let first = visible().map(|seen| seen.start).min().unwrap_or(0) / RANGE;
         let last = visible().map(|seen| seen.end - 1).max().unwrap_or(0) / RANGE;
@@ -82,7 +83,7 @@ mod tests {
     use super::super::context::{Memory, Page};
     use super::super::numeric::Pairing;
     use super::*;
-    use crate::simd::{LANES, Lanes, Pairs};
+    use crate::simd::{LANES, Lanes, Pairs, Vector, Wide};
     use std::sync::Arc;
 
     fn config(group: usize, head_size: usize, window: Option<usize>) -> Config {
@@ -134,11 +135,26 @@ mod tests {
         pages
     }
 
+    /// Writes queries as [`Queries`] has them.
+    struct Round<'a>(QueryLines<'a>, &'a [f32], usize);
+
+    impl Wide for Round<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<V: Vector>(self) {
+            self.0.round::<V>(self.1, self.2, 0.25);
+        }
+    }
+
     fn attend(attention: &Attention, rows: &[Row<'_>], queries: &[f32], threads: usize) -> Vec<f32> {
+        let mut rounded = Queries::default();
+        rounded.resize(rows.len() * attention.group, attention.shape.key_size());
+        simd::run(Round(rounded.lines_mut(), queries, attention.shape.head_size));
         let mut parts = Parts::default();
         // What was there before must not matter.
         parts.lines.resize(10_000, Lanes([f32::NAN; LANES]));
-        attention.run(rows, &stretches(rows), queries, &mut parts, &Pool::new(threads));
+        attention.run(rows, &stretches(rows), &rounded, &mut parts, &Pool::new(threads));
         let mut output = vec![0.0; queries.len()];
         output.chunks_exact_mut(queries.len() / rows.len()).enumerate().for_each(|(row, output)| parts.join(row, output));
         output
@@ -157,7 +173,7 @@ mod tests {
             let values: Vec<f32> = (0..LENGTH * size).map(|i| if i % size == i / size { 1.0 } else { 0.0 }).collect();
             let open = lay_out(shape, &keys, &values);
             let rows: Vec<_> = (0..LENGTH).map(|position| Row { pages: &[], open: &open, position }).collect();
-            let attention = Attention { shape, group, layer: 0, window, score_scale: config.score_scale };
+            let attention = Attention { shape, group, layer: 0, window };
             let mixed = attend(&attention, &rows, &queries, 1);
             let mut weights = AttentionWeights::new(&config, 0, LENGTH);
             weights.fill(&config, 0, &queries, &keys);
@@ -193,7 +209,7 @@ mod tests {
                 Row { pages, open: &tails[number % 19], position: pages.len() * PAGE + number % 19 }
             };
             let rows: Vec<_> = (0..40).map(row).collect();
-            let attention = Attention { shape, group, layer: 0, window, score_scale: config.score_scale };
+            let attention = Attention { shape, group, layer: 0, window };
             let width = group * size;
             let queries = numbers(rows.len() * width, 0.53);
             let together = attend(&attention, &rows, &queries, 2);

@@ -58,18 +58,25 @@ impl Wide for Join<'_> {
                 overall = overall.max(found(range).0);
             }
             output.fill(0.0);
-            let mut total = V::splat(0.0);
-            for range in 0..ranges {
-                let (largest, sum) = found(range);
+            let mut total = 0.0;
+            for start in (0..ranges).step_by(LANES) {
+                let some = start..ranges.min(start + LANES);
                 // A range of which nothing is seen has no largest score, and weighs nothing.
-                let weight = V::splat(largest - overall).exp();
-                total = V::splat(sum).mul_add(weight, total);
-                for (elements, values) in output.chunks_mut(LANES).zip(line(range).0) {
-                    V::load(&values.0).mul_add(weight, V::load_part(elements, 0.0)).store_part(elements);
+                let mut weights = [f32::NEG_INFINITY; LANES];
+                for range in some.clone() {
+                    weights[range - start] = found(range).0 - overall;
+                }
+                V::load(&weights).exp().store(&mut weights);
+                for range in some {
+                    let weight = weights[range - start];
+                    total = simd::multiply_add::<V>(found(range).1, weight, total);
+                    for (elements, values) in output.chunks_mut(LANES).zip(line(range).0) {
+                        V::load(&values.0).mul_add(V::splat(weight), V::load_part(elements, 0.0)).store_part(elements);
+                    }
                 }
             }
             for elements in output.chunks_mut(LANES) {
-                V::load_part(elements, 0.0).div(total).store_part(elements);
+                V::load_part(elements, 0.0).div(V::splat(total)).store_part(elements);
             }
         }
     }

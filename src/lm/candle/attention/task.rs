@@ -3,11 +3,12 @@
 //! Scores of all pages first, then probabilities, then the mixture of values. A line is a query head of a row.
 
 use super::products;
+use super::queries::Queries;
 use super::shared::{Row, Stretch};
 use super::{Attention, RANGE_PAGES};
 use crate::lm::candle::context::{KEY_CHUNK, PAGE};
 use crate::lm::candle::kernels::{LINES, Tiles};
-use crate::simd::{self, HighHalves, LANES, Lanes, Pairs, Vector, Wide};
+use crate::simd::{self, HighHalves, Lanes, Pairs, Vector, Wide};
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::ops::Range;
@@ -15,10 +16,8 @@ use std::ops::Range;
 /// Memory of a thread, kept between tasks.
 #[derive(Default)]
 pub(super) struct Scratch {
-    /// Queries, scaled and rounded: `[line][element]`, each filled up with zeros as keys are.
-    queries: Vec<f32>,
-    /// The same as bf16.
-    query_pairs: Vec<Pairs>,
+    /// Queries for tiles: `[line][element]`.
+    queries: Vec<Pairs>,
     /// Scores, then probabilities: `[line][page of the range][position]`.
     scores: Vec<Lanes>,
     /// Probabilities as bf16.
@@ -35,7 +34,7 @@ pub(super) struct Task<'a> {
     pub stretches: &'a [Stretch],
     /// Which rows.
     pub numbers: Range<usize>,
-    pub queries: &'a [f32],
+    pub queries: &'a Queries,
     /// Which key head.
     pub head: usize,
     /// Of the range.
@@ -51,6 +50,32 @@ struct Clip {
     pages: Range<usize>,
 }
 
+/// Values that are read soon, to be fetched a few at a time: more would have the processor wait.
+struct Values<'a> {
+    blocks: std::slice::Iter<'a, &'a [Pairs]>,
+    keys: usize,
+    current: std::slice::Iter<'a, Pairs>,
+    some: usize,
+}
+
+impl<'a> Values<'a> {
+    /// Those of some blocks, behind `keys` lines of each, to be fetched in `times` parts.
+    fn new(blocks: &'a [&'a [Pairs]], keys: usize, times: usize) -> Self {
+        let lines: usize = blocks.iter().map(|block| block.len() - keys).sum();
+        Self { blocks: blocks.iter(), keys, current: [].iter(), some: lines.div_ceil(times) }
+    }
+
+    #[inline(always)]
+    fn fetch_some(&mut self) {
+        for _ in 0..self.some {
+            match self.current.next() {
+                Some(line) => fetch(std::slice::from_ref(line)),
+                None => self.current = self.blocks.next().map_or_else(|| [].iter(), |block| block[self.keys..].iter()),
+            }
+        }
+    }
+}
+
 impl Wide for Task<'_> {
     type Output = ();
 
@@ -62,13 +87,23 @@ impl Wide for Task<'_> {
         let starts = self.numbers.clone().map(|row| self.seen(row)).filter(|seen| !seen.is_empty()).map(|seen| seen.start / PAGE);
         let Some(start) = starts.min() else { return };
         let clips: SmallVec<[Clip; 4]> = self.stretches.iter().filter_map(|stretch| self.clip(stretch, start)).collect();
-        self.round_queries::<V>();
+        let lines = self.numbers.len() * self.attention.group;
+        self.scratch.scores.resize(lines * RANGE_PAGES, Lanes::default());
+        self.scratch.probs.resize(lines * RANGE_PAGES, HighHalves::default());
         let mut tiles = if clips.iter().any(|clip| clip.lines.len() >= LINES) { Tiles::shape() } else { None };
+        if tiles.is_some() {
+            self.scratch.queries.clear();
+            for number in (0..lines).map(self.query_number()) {
+                self.scratch.queries.extend_from_slice(self.queries.pairs(number));
+            }
+        }
         for clip in &clips {
             self.score::<V>(clip, tiles.as_mut());
         }
+        let blocks: SmallVec<[_; 2 * RANGE_PAGES]> = clips.iter().flat_map(|clip| self.blocks(clip)).collect();
+        let mut values = Values::new(&blocks, self.attention.shape.keys(), self.numbers.len() * self.attention.group * RANGE_PAGES);
         for row in self.numbers.clone() {
-            self.softmax::<V>(row, start);
+            self.softmax::<V>(row, start, &mut values);
         }
         for clip in &clips {
             self.mix::<V>(clip, tiles.as_mut());
@@ -99,31 +134,11 @@ impl<'a> Task<'a> {
         clip.pages.clone().map(|page| row.block(page, self.head, layer, shape)).collect()
     }
 
-    #[inline(always)]
-    fn round_queries<V: Vector>(&mut self) {
-        let Attention { shape, group, score_scale, .. } = *self.attention;
-        let (size, padded, width) = (shape.head_size, shape.key_size(), shape.key_heads * group * shape.head_size);
-        let Scratch { queries, query_pairs, scores, probs } = &mut *self.scratch;
-        let lines = self.numbers.len() * group;
-        queries.resize(lines * padded, 0.0);
-        query_pairs.resize(lines * padded / KEY_CHUNK, Pairs::default());
-        scores.resize(lines * RANGE_PAGES, Lanes::default());
-        probs.resize(lines * RANGE_PAGES, HighHalves::default());
-        let heads =
-            self.numbers.clone().flat_map(|row| self.queries[row * width + self.head * group * size..][..group * size].chunks_exact(size));
-        let rounded = queries.chunks_exact_mut(padded).zip(query_pairs.chunks_exact_mut(padded / KEY_CHUNK));
-        for (query, (rounded, pairs)) in heads.zip(rounded) {
-            for (vector, (rounded, pairs)) in rounded
-                .chunks_exact_mut(LANES)
-                .zip(pairs.iter_mut().flat_map(|pairs| pairs.0.as_chunks_mut::<{ LANES / 2 }>().0))
-                .enumerate()
-            {
-                let query = query.get(vector * LANES..).unwrap_or_default();
-                let numbers = V::load_part(&query[..query.len().min(LANES)], 0.0).mul(V::splat(score_scale)).to_bf16_precision();
-                numbers.store_part(rounded);
-                pairs.as_flattened_mut().copy_from_slice(&numbers.to_high_halves().0);
-            }
-        }
+    /// What gives the number of a line's query.
+    fn query_number(&self) -> impl Fn(usize) -> usize + use<> {
+        let Attention { shape, group, .. } = *self.attention;
+        let (first, head) = (self.numbers.start, self.head);
+        move |line| ((first + line / group) * shape.key_heads + head) * group + line % group
     }
 
     /// The scores of a clip's lines with its pages: tiles for sixteen lines at once, vectors for the rest. The
@@ -131,31 +146,31 @@ impl<'a> Task<'a> {
     #[inline(always)]
     fn score<V: Vector>(&mut self, clip: &Clip, mut tiles: Option<&mut Tiles>) {
         let shape = self.attention.shape;
-        let (padded, chunks) = (shape.key_size(), shape.key_size() / KEY_CHUNK);
+        let chunks = shape.key_size() / KEY_CHUNK;
         let blocks = self.blocks(clip);
-        let Scratch { queries, query_pairs, scores, .. } = &mut *self.scratch;
-        let fetch = |block: &[Pairs]| simd::fetch(block.as_ptr(), size_of_val(block));
-        blocks.iter().take(2).for_each(|block| fetch(block));
+        let number = self.query_number();
+        let Scratch { queries, scores, .. } = &mut *self.scratch;
+        blocks.iter().take(2).for_each(|block| fetch(&block[..shape.keys()]));
         for (first, pages) in (0..).step_by(2).zip(blocks.chunks(2)) {
-            blocks.iter().skip(first + 2).take(2).for_each(|block| fetch(block));
+            blocks.iter().skip(first + 2).take(2).for_each(|block| fetch(&block[..shape.keys()]));
             let at = |line: usize| line * RANGE_PAGES + clip.pages.start - self.first_page + first;
             let mut lines = clip.lines.clone();
             while let Some(tiles) = tiles.as_mut().filter(|_| lines.len() >= LINES) {
-                let queries = &query_pairs[lines.start * chunks..][..LINES * chunks];
+                let queries = &queries[lines.start * chunks..][..LINES * chunks];
                 tiles.score(queries, pages, &mut scores[at(lines.start)..], RANGE_PAGES);
                 lines.start += LINES;
             }
             for (offset, page) in pages.iter().enumerate() {
                 let keys = &page[..shape.keys()];
                 for lines in simd::pieces(lines.clone(), V::SUMS) {
-                    let queries = &queries[lines.start * padded..];
+                    let query = |m: usize| self.queries.line(number(lines.start + m));
                     let scores = &mut scores[at(lines.start) + offset..];
                     match lines.len() {
-                        8 => score::<V, 8>(queries, padded, keys, scores),
-                        4 => score::<V, 4>(queries, padded, keys, scores),
-                        3 => score::<V, 3>(queries, padded, keys, scores),
-                        2 => score::<V, 2>(queries, padded, keys, scores),
-                        _ => score::<V, 1>(queries, padded, keys, scores),
+                        8 => score::<V, 8>(query, keys, scores),
+                        4 => score::<V, 4>(query, keys, scores),
+                        3 => score::<V, 3>(query, keys, scores),
+                        2 => score::<V, 2>(query, keys, scores),
+                        _ => score::<V, 1>(query, keys, scores),
                     }
                 }
             }
@@ -163,9 +178,9 @@ impl<'a> Task<'a> {
     }
 
     /// Turns a row's scores in the pages from `start` on into probabilities, not normalised, the largest 1; notes
-    /// the largest score and their sum.
+    /// the largest score and their sum. Values are fetched meanwhile.
     #[inline(always)]
-    fn softmax<V: Vector>(&mut self, row: usize, start: usize) {
+    fn softmax<V: Vector>(&mut self, row: usize, start: usize, values: &mut Values<'_>) {
         let seen = self.seen(row);
         let end = self.rows[row].page_count().clamp(start, self.first_page + RANGE_PAGES);
         let group = self.attention.group;
@@ -198,6 +213,7 @@ impl<'a> Task<'a> {
                 rounded.store(&mut scores.0);
                 *probs = rounded.to_high_halves();
                 sum = sum.add(rounded);
+                values.fetch_some();
             }
             let found = &mut self.output[(line + 1) * stride - 1].0;
             (found[0], found[1]) = (largest, sum.sum());
@@ -238,10 +254,15 @@ impl<'a> Task<'a> {
     }
 }
 
+#[inline(always)]
+fn fetch(lines: &[Pairs]) {
+    simd::fetch(lines.as_ptr(), size_of_val(lines));
+}
+
 /// The scores of `M` lines with a page, [`products::score`], put away.
 #[inline(always)]
-fn score<V: Vector, const M: usize>(queries: &[f32], padded: usize, keys: &[Pairs], scores: &mut [Lanes]) {
-    let sums = products::score::<V, M>(std::array::from_fn(|m| &queries[m * padded..][..padded]), keys);
+fn score<'a, V: Vector, const M: usize>(query: impl Fn(usize) -> &'a [f32], keys: &[Pairs], scores: &mut [Lanes]) {
+    let sums = products::score::<V, M>(std::array::from_fn(query), keys);
     for (m, sum) in sums.into_iter().enumerate() {
         sum.store(&mut scores[m * RANGE_PAGES].0);
     }

@@ -49,11 +49,12 @@ impl Activations {
     }
 
     /// The rows, end to end.
-    pub(crate) fn values(&self) -> &[f32] {
+    #[cfg(test)]
+    pub(super) fn values(&self) -> &[f32] {
         &self.values
     }
 
-    /// The rows, to be written; then [`Activations::finish`] is due.
+    /// The rows, end to end, to be written; then [`Activations::finish`] is due.
     pub(crate) fn values_mut(&mut self) -> &mut [f32] {
         &mut self.values
     }
@@ -61,12 +62,18 @@ impl Activations {
     /// Makes the codes of the values, after `finish` has given these their last form: it gets the number
     /// of the first of some rows, and the rows.
     pub(crate) fn finish(&mut self, pool: &Pool, finish: impl Fn(usize, &mut [f32]) + Sync) {
+        self.finish_beside(&mut [], pool, |first, rows, _| finish(first, rows));
+    }
+
+    /// The same with other rows, of as many columns, that are changed at once: `finish` gets those too.
+    pub(crate) fn finish_beside(&mut self, others: &mut [f32], pool: &Pool, finish: impl Fn(usize, &mut [f32], &mut [f32]) + Sync) {
         let rows = self.rows();
         let rows = if self.values.len() < SERIAL { rows } else { rows.div_ceil(pool.threads()) }.max(1);
         let values = self.values.chunks_mut((rows * self.columns).max(1)).enumerate();
         let blocks = self.blocks.chunks_mut((rows * self.columns / BLOCK).max(1)).chain(std::iter::repeat_with(Default::default));
-        pool.run_with(values.zip(blocks), |((part, values), blocks)| {
-            finish(part * rows, values);
+        let others = others.chunks_mut((rows * self.columns).max(1)).chain(std::iter::repeat_with(Default::default));
+        pool.run_with(values.zip(blocks).zip(others), |(((part, values), blocks), others)| {
+            finish(part * rows, values, others);
             simd::run(Quantise { values, blocks });
         });
     }

@@ -52,9 +52,10 @@ fn a_folder_gives_the_rows_of_the_gguf_file_with_the_same_weights() {
         }
         let tiny = Tiny { architecture: "gemma3", format, layers: 7, window: Some(9), ..plain() };
         agree(&tiny, &tiny.folder(3), 0.0);
-        // The rows of llama's queries and keys stand in another order, and sums over them do so too.
+        // The rows of llama's queries and keys stand in another order, so that sums over them are rounded otherwise,
+        // and a few of the numbers that are then rounded to bf16.
         let tiny = Tiny { format, ..plain() };
-        agree(&tiny, &tiny.folder(3), 1e-4);
+        agree(&tiny, &tiny.folder(3), 0.01);
     }
 }
 

@@ -108,11 +108,16 @@ fn what_does_not_fit_is_refused_with_both_numbers() {
     assert!(lm.extend(&[]).unwrap().is_empty());
 }
 
+/// Keys and values are bf16, heads of 24 filled up to 32.
+fn bytes_of_a_position(tiny: &Tiny) -> usize {
+    tiny.layers * 2 * tiny.key_heads * tiny.head_size.next_multiple_of(32) * 2
+}
+
 #[test]
 fn memory_is_freed_with_the_last_context_and_forks_take_none() {
     let tiny = Tiny::default();
     let mut lm = load(&tiny, 1);
-    let position = tiny.layers * 2 * tiny.key_heads * tiny.head_size * 4;
+    let position = bytes_of_a_position(&tiny);
     let prompt = lm.prefill(&tokens(35, 40, 1)).unwrap();
     assert_eq!(lm.memory_in_use(), 35 * position);
     let mut particles = vec![prompt.clone(); 8];
@@ -134,7 +139,7 @@ fn memory_is_freed_with_the_last_context_and_forks_take_none() {
 #[test]
 fn memory_that_may_not_be_taken_is_an_error_that_loses_nothing() {
     let tiny = Tiny::default();
-    let position = tiny.layers * 2 * tiny.key_heads * tiny.head_size * 4;
+    let position = bytes_of_a_position(&tiny);
     let mut options = options(1);
     options.context_memory = Some(40 * position);
     let mut lm = CandleLm::with_vocabulary(tiny.write(7).path(), tiny.vocabulary(), &options).unwrap();

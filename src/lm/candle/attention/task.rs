@@ -40,7 +40,7 @@ pub(super) struct Task<'a> {
     /// Of the range.
     pub first_page: usize,
     pub scratch: &'a mut Scratch,
-    /// Of these rows, as [`Parts`] has it.
+    /// Of these rows, as [`Parts`](super::Parts) has it.
     pub output: &'a mut [Lanes],
 }
 

@@ -25,6 +25,9 @@ pub(crate) const LANES: usize = 16;
 const LINE: usize = 64;
 
 /// Work that gains from wide vectors.
+///
+/// Arithmetic on vectors stands in loops and in functions that are `#[inline(always)]`, not in closures: one that the
+/// compiler does not inline is compiled for a machine that has no such vectors, an operation a call.
 pub(crate) trait Wide {
     /// What comes out.
     type Output;
@@ -159,6 +162,12 @@ pub(crate) trait Vector: Copy {
         }
     }
 
+    /// The sizes of the lanes; NaN for NaN.
+    #[inline(always)]
+    fn abs(self) -> Self {
+        self.max(Self::splat(0.0).sub(self))
+    }
+
     /// The nearest numbers of eight significant bits, as bf16 has: the high part of Veltkamp's splitting. Those
     /// beyond 2^111 become NaN.
     #[inline(always)]
@@ -174,9 +183,7 @@ pub(crate) trait Vector: Copy {
     #[inline(always)]
     fn to_bf16_precision(self) -> Self {
         let rounded = self.split();
-        let zero = Self::splat(0.0);
-        let size = rounded.max(zero.sub(rounded));
-        size.select_less(Self::splat(2.0_f32.powi(-50)), zero, rounded)
+        rounded.abs().select_less(Self::splat(2.0_f32.powi(-50)), Self::splat(0.0), rounded)
     }
 
     /// `e^x` as a factor near 1 and the power of two that it is to be scaled by, added to [`ROUND`]. Both

@@ -25,10 +25,13 @@ pub(super) fn score<V: Vector, const M: usize>(queries: [&[f32]; M], keys: &[Pai
 pub(super) fn mix<V: Vector, const M: usize>(probs: [&Lanes; M], values: &[Pairs], columns: usize, output: &mut [Lanes], stride: usize) {
     let probs = probs.map(|probs| probs.0.as_chunks().0);
     for column in 0..columns {
-        let sums = std::array::from_fn(|m| V::load(&output[m * stride + column].0));
+        let mut sums = [V::splat(0.0); M];
+        for m in 0..M {
+            sums[m] = V::load(&output[m * stride + column].0);
+        }
         let sums = add_products::<V, M, POSITION_PAIRS>(sums, probs, |pair| &values[pair * columns + column]);
-        for (m, sum) in sums.into_iter().enumerate() {
-            sum.store(&mut output[m * stride + column].0);
+        for m in 0..M {
+            sums[m].store(&mut output[m * stride + column].0);
         }
     }
 }
@@ -37,14 +40,17 @@ pub(super) fn mix<V: Vector, const M: usize>(probs: [&Lanes; M], values: &[Pairs
 /// members are added up, so are those of second members, and the sum of both is added to `sums`.
 #[inline(always)]
 fn add_products<'a, V: Vector, const M: usize, const N: usize>(
-    sums: [V; M],
+    mut sums: [V; M],
     factors: [&[[f32; 2]]; M],
     pairs: impl Fn(usize) -> &'a Pairs,
 ) -> [V; M] {
     let factors = factors.map(|factors| factors.first_chunk::<N>().expect("lines are as long as pages want"));
     let first = member_products::<V, M, N, 0>(factors, &pairs);
     let second = member_products::<V, M, N, 1>(factors, &pairs);
-    std::array::from_fn(|m| sums[m].add(first[m].add(second[m])))
+    for m in 0..M {
+        sums[m] = sums[m].add(first[m].add(second[m]));
+    }
+    sums
 }
 
 /// The products of one member of each pair, added up. One member after the other: fewer sums at once stay in

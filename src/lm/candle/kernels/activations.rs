@@ -115,11 +115,11 @@ impl Wide for Quantise<'_> {
 fn quantised<V: Vector>(values: &[f32; BLOCK]) -> QuantisedBlock {
     let [first, second] = values.as_chunks().0 else { unreachable!("a block is two vectors") };
     let (first, second) = (V::load(first), V::load(second));
-    let zero = V::splat(0.0);
     // What is NaN or infinite counts as infinite, so that a maximum cannot hide it.
     let infinite = V::splat(f32::INFINITY);
-    let magnitude = |x: V| x.max(zero.sub(x)).select_less(infinite, x.max(zero.sub(x)), infinite);
-    let largest = magnitude(first).max(magnitude(second)).largest();
+    let (first_size, second_size) =
+        (first.abs().select_less(infinite, first.abs(), infinite), second.abs().select_less(infinite, second.abs(), infinite));
+    let largest = first_size.max(second_size).largest();
     if largest == f32::INFINITY {
         return QuantisedBlock { scale: f32::NAN, scaled_sum: f32::NAN, ..QuantisedBlock::default() };
     }

@@ -9,8 +9,8 @@
 //!
 //! A row's result depends on that row alone: not on the batch, and not on the number of threads. Unsafe
 //! code of the forward pass on the CPU is here and in [`crate::simd`]: vector loads and stores, one call into
-//! each vector kernel, the weights' memory (`arena.rs`), the pool's borrowed jobs, and writing an output from
-//! several threads.
+//! each vector kernel, the assembly that attention multiplies bf16 with (`amx.rs`), the weights' memory
+//! (`arena.rs`), the pool's borrowed jobs, and writing an output from several threads.
 
 #![allow(clippy::needless_range_loop, reason = "kernels index several arrays alike, and indices show it")]
 
